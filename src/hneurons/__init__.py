@@ -1,0 +1,1 @@
+"""Find, watch, turn and trace the neurons that make a language model hallucinate."""
