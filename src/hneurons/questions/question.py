@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hneurons.errors import QuestionSetError
 
 Scalar = str | int | float | bool | None
+Split = Literal["train", "validation", "all"]
 
 
 class Question(BaseModel):
@@ -36,16 +39,29 @@ class Question(BaseModel):
 
 
 class QuestionSet(BaseModel):
-    """Questions with where they come from; `revision` and `licence` are recorded in every result."""
+    """Questions with where they come from; `revision` and `licence` are recorded in every result.
+
+    `left_out` counts what the source holds and the set does not, by reason. Ids are unique.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    split: Literal["train", "validation", "all"]
+    split: Split
     questions: tuple[Question, ...]
     source: str
     revision: str | None = None
     licence: str | None = None
+    left_out: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> QuestionSet:
+        seen: set[str] = set()
+        for question in self.questions:
+            if question.id in seen:
+                raise QuestionSetError(f"{self.name}: question id {question.id!r} occurs twice; make ids unique")
+            seen.add(question.id)
+        return self
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -1,0 +1,69 @@
+"""TriviaQA from the Hugging Face hub, at a revision that is known and recorded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from hneurons.errors import QuestionSetError
+from hneurons.questions.rows import Row
+
+REPOSITORY = "mandarjoshi/trivia_qa"
+CONFIGURATION = "rc.nocontext"
+REVISION = "0f7faf33a3908546c6fd5b73a660e0f8ff173c2f"
+"""The commit that turned the data into Parquet; used unless another revision is asked for."""
+
+LICENCE = "unknown (the publishers do not own the copyright of the questions)"
+COLUMNS = ["question", "question_id", "answer"]
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
+
+
+def trivia_qa_files(split: Literal["train", "validation"], revision: str | None = None) -> tuple[list[Path], str]:
+    """Download the Parquet files of one split, or find them in the hub's cache.
+
+    Returns:
+        The files in order, and the commit that they are of: the directory they lie in, so never another cached one.
+
+    Raises:
+        QuestionSetError: no network and nothing cached, an unknown revision, or files missing from the cache.
+    """
+    from huggingface_hub import snapshot_download  # late: the hub's client is not needed for local files
+    from huggingface_hub.errors import OfflineModeIsEnabled, RevisionNotFoundError
+
+    pattern = f"{CONFIGURATION}/{split}-*.parquet"
+    try:
+        folder = Path(
+            snapshot_download(REPOSITORY, repo_type="dataset", revision=revision or REVISION, allow_patterns=[pattern])
+        )
+    except RevisionNotFoundError as error:
+        message = f"{REPOSITORY} has no revision {revision!r}"
+        raise QuestionSetError(f"{message}; give a commit, a tag or a branch of it, or leave it out") from error
+    except Exception as error:  # whatever the client raises, its way of reaching the hub changes between versions
+        offline = any(isinstance(reason, OfflineModeIsEnabled) for reason in (error, error.__cause__))
+        reason = "HF_HUB_OFFLINE is set" if offline else type(error.__cause__ or error).__name__
+        raise QuestionSetError(f"trivia_qa cannot be had from the Hugging Face hub ({reason}); {_LOCAL}") from error
+    files = sorted(folder.glob(pattern))
+    shards = [match for file in files if (match := _SHARD.search(file.name))]
+    if not shards or len(shards) != int(shards[0][2]):  # the cache may hold another split, or half of this one
+        message = f"trivia_qa is not whole in the Hugging Face cache ({len(files)} files of split {split})"
+        raise QuestionSetError(f"{message}; {_LOCAL}")
+    return files, folder.name
+
+
+_LOCAL = (
+    "connect to the network, or pass a local file: the split's Parquet file of rc.nocontext, TriviaQA's own JSON, "
+    "or a .jsonl"
+)
+
+
+def dataset_rows(files: list[Path], name: str) -> Iterator[Row]:
+    """Stream the rows of Parquet files in TriviaQA's published layout through `datasets`, without a copy on disk."""
+    from datasets import load_dataset  # late: importing it takes a second
+
+    rows = load_dataset(
+        "parquet", data_files=[str(file) for file in files], split="train", streaming=True, columns=COLUMNS
+    )
+    for number, row in enumerate(rows, start=1):
+        yield f"{name}, row {number}", row
