@@ -1,0 +1,63 @@
+"""What identifies a loaded model: name, shape, and a digest of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from accelerate.utils import align_module_device
+from jaxtyping import Shaped
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+_SAMPLE = 256
+
+
+class ModelFingerprint(BaseModel):
+    """What a probe or a set of contributions records of its model.
+
+    `weights_digest` tells a base model from its tuned twin and an edited checkpoint from the original. It does not
+    depend on the device, and a model that is loaded in a wider type than it is stored in keeps it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    revision: str | None
+    model_type: str
+    n_layers: int
+    n_neurons: int
+    hidden_size: int
+    weights_digest: str
+
+    def same_model(self, other: ModelFingerprint) -> bool:
+        """Whether both are one model, whatever name or path it was loaded by."""
+        return self._identity == other._identity
+
+    @property
+    def _identity(self) -> tuple[str, int, int, int, str]:
+        return (self.model_type, self.n_layers, self.n_neurons, self.hidden_size, self.weights_digest)
+
+
+def weights_digest(model: nn.Module, rows: Sequence[Shaped[Tensor, " neurons"]]) -> str:
+    """SHA-256 over `rows` in full and up to 256 evenly spaced values of every parameter of `model`.
+
+    `rows` is one row of each down-projection: a value of every neuron's column, so that a scaled column shows.
+    Values are hashed as float32, exactly; nothing is computed from them.
+    """
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(_bytes(row))
+    for path, module in model.named_modules():
+        with align_module_device(module):
+            for name, parameter in module.named_parameters(recurse=False):
+                flat = parameter.detach().reshape(-1)
+                total.update(f"{path}.{name} {tuple(parameter.shape)}\n".encode())
+                total.update(_bytes(flat[:: max(1, len(flat) // _SAMPLE)][:_SAMPLE]))
+    return total.hexdigest()
+
+
+def _bytes(values: Tensor) -> bytes:
+    data: bytes = values.to("cpu", torch.float32).contiguous().numpy().tobytes()
+    return data

@@ -1,0 +1,189 @@
+"""Checks on a real forward pass that the neurons are where a row says; what fails is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hneurons.errors import AnatomyMismatchError
+from hneurons.models.anatomy import Anatomy
+from hneurons.models.parts import LayerParts, oriented_weight
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+"""Largest relative difference that rounding may explain. A wrong row differs by about 1."""
+
+_TOKENS = 8
+_CHECKS = {
+    "activation": "what enters {down} is not {formula}",
+    "projection": "what leaves {down} is not its weights times what enters it",
+    "exit": "what leaves the FFN is not what {down} puts out",
+}
+
+
+class Verification(BaseModel):
+    """Largest relative difference (||a - b|| / ||b|| of one token's vector) over layers and tokens, for each check.
+
+    `activation`: what enters the down-projection against act(gate) * up, or act(up). `projection`: what leaves it
+    against W_down z plus bias, in float32 or wider. `exit`: what leaves the FFN against what leaves the down-projection.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    activation: float
+    projection: float
+    exit: float
+    tolerance: float
+
+    @property
+    def worst(self) -> float:
+        """The largest of the three."""
+        return max(self.activation, self.projection, self.exit)
+
+
+def verify(hf: PreTrainedModel, anatomy: Anatomy, parts: Sequence[LayerParts], *, device: torch.device) -> Verification:
+    """Run a few seeded tokens through the model and hold every layer against its row.
+
+    Raises:
+        AnatomyMismatchError: a layer differs by more than its dtype explains, or did not run as the row says.
+    """
+    watches = [_Watch(layer, anatomy) for layer in parts]
+    with ExitStack() as hooks, torch.no_grad():
+        for watch in watches:
+            watch.attach(hooks)
+        hf(input_ids=_tokens(hf).to(device), use_cache=False)
+    tolerance = TOLERANCE.get(parts[0].down.weight.dtype, 0.0)  # type: ignore[arg-type]
+    worst = dict.fromkeys(_CHECKS, 0.0)
+    for index, watch in enumerate(watches):
+        for check, message in _CHECKS.items():
+            difference = watch.differences.get(check)
+            if difference is None:
+                raise AnatomyMismatchError(
+                    f"layer {index}: the modules of its FFN did not run once each in a forward pass, as in a "
+                    f"{anatomy.title} model they do; it cannot be used"
+                )
+            if not difference <= tolerance:  # NaN fails too
+                what = message.format(down=anatomy.down, formula=anatomy.formula)
+                cause = (
+                    f"relative difference {difference:.2g}, tolerance {tolerance:.2g}; this is not a {anatomy.title} model "
+                    "as it should be and cannot be used"
+                    if math.isfinite(difference)
+                    else 'values overflow; load it with dtype="bfloat16" or "float32"'
+                )
+                raise AnatomyMismatchError(f"layer {index}: {what}: {cause}")
+            worst[check] = max(worst[check], difference)
+    return Verification(**worst, tolerance=tolerance)
+
+
+class _Watch:
+    """Hooks of one layer. Everything is compared while the layer runs: its weights are at hand and nothing is kept."""
+
+    def __init__(self, parts: LayerParts, anatomy: Anatomy) -> None:
+        self.parts = parts
+        self.anatomy = anatomy
+        self.seen: dict[str, Tensor] = {}
+        self.differences: dict[str, float] = {}
+
+    def attach(self, hooks: ExitStack) -> None:
+        parts = self.parts
+        handles = [
+            parts.up.register_forward_hook(self._after_up),
+            parts.down.register_forward_hook(self._after_down),
+        ]
+        if parts.gate is not None and parts.gate is not parts.up:
+            handles.append(parts.gate.register_forward_hook(self._after_gate))
+        if parts.norm is not None:
+            handles.append(parts.norm.register_forward_hook(self._after_norm))
+        last = parts.block if self.anatomy.exit == "layer" else parts.ffn
+        handles.append(last.register_forward_hook(self._after_ffn))
+        for handle in handles:
+            hooks.callback(handle.remove)
+
+    def _keep(self, name: str, value: Tensor) -> None:
+        if name in self.seen:  # a second call in one pass: not the FFN that the row describes
+            self.seen[name] = torch.full_like(value, torch.nan)
+        else:
+            self.seen[name] = value.detach().clone()  # some models write into these tensors afterwards
+
+    def _after_up(self, _module: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        self._keep("x", args[0])
+        if self.anatomy.packed is None:
+            self._keep("up", output)
+        else:
+            halves = output.chunk(2, dim=-1)
+            for name, half in zip(self.anatomy.packed.split("_"), halves, strict=True):
+                self._keep(name, half)
+
+    def _after_gate(self, _module: Any, _args: Any, output: Tensor) -> None:
+        self._keep("gate", output)
+
+    def _after_norm(self, _module: Any, args: tuple[Any, ...], _output: Any) -> None:
+        self._keep("norm", args[0])
+
+    def _after_down(self, module: Any, args: tuple[Any, ...], output: Tensor) -> None:
+        z = args[0].detach()
+        names = ("up", "gate") if self.anatomy.gated else ("up",)
+        if not all(name in self.seen for name in names):
+            return
+        with torch.no_grad():
+            up = self.seen["up"]
+            expected = self.parts.act(self.seen["gate"]) * up if self.anatomy.gated else self.parts.act(up)
+            self.differences["activation"] = _relative(z, expected)
+            h = _wide(z) @ _wide(oriented_weight(module, self.anatomy)).T
+            if module.bias is not None:
+                h = h + _wide(module.bias)
+            self.differences["projection"] = _relative(output, h)
+        self._keep("down", output)
+
+    def _after_ffn(self, _module: Any, args: tuple[Any, ...], output: Any) -> None:
+        if "down" not in self.seen:
+            return
+        out: Tensor = output[0] if isinstance(output, tuple) else output
+        h = self.seen["down"]
+        if self.anatomy.exit == "output":
+            self.differences["exit"] = _relative(out, h)
+        elif self.anatomy.exit == "output+residual":
+            self.differences["exit"] = _relative(out, args[1] + h)
+        elif "norm" in self.seen:
+            # Norm first: the residual stream enters the norm, and it plus h leaves the layer. Norm last: the residual
+            # stream is what the FFN reads, and it plus h enters the norm.
+            norm, x, out, h = (t.flatten(0, -2) for t in (self.seen["norm"], self.seen["x"], out, h))
+            first, last = _relative(out, norm + h), _relative(norm, x + h)
+            self.differences["exit"] = min(first, last)
+
+
+def _tokens(hf: PreTrainedModel) -> Int[Tensor, "one tokens"]:
+    """A few seeded token ids that mean nothing special, such as padding or an image."""
+    config: Any = hf.config
+    rows: int = hf.get_input_embeddings().num_embeddings
+    text = config.get_text_config()
+    special = {
+        value
+        for source in (config, text)
+        for name, value in source.to_dict().items()
+        if name.endswith(("_token_id", "_token_index")) and isinstance(value, int)
+    }
+    limit = min(rows, getattr(text, "vocab_size", rows))
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(0, limit, (_TOKENS + 4 * len(special) + 64,), generator=generator).tolist()
+    chosen = [i for i in drawn if i not in special][:_TOKENS]
+    return torch.tensor([chosen], dtype=torch.long)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().float()
+
+
+def _relative(found: Float[Tensor, "*shape hidden"], expected: Float[Tensor, "*shape hidden"]) -> float:
+    """Largest ||found - expected|| / ||expected|| over all vectors; NaN where anything is not finite."""
+    found, expected = _wide(found), _wide(expected).to(found.device)
+    difference = torch.linalg.vector_norm(found - expected, dim=-1)
+    size = torch.linalg.vector_norm(expected, dim=-1).clamp_min(torch.finfo(expected.dtype).tiny)
+    return float((difference / size).max())
