@@ -29,20 +29,31 @@ def trivia_qa_files(split: Literal["train", "validation"], revision: str | None 
     Raises:
         QuestionSetError: no network and nothing cached, an unknown revision, or files missing from the cache.
     """
-    from huggingface_hub import snapshot_download  # late: the hub's client is not needed for local files
+    from huggingface_hub import HfApi, snapshot_download  # late: the hub's client is not needed for local files
     from huggingface_hub.errors import OfflineModeIsEnabled, RevisionNotFoundError
 
     pattern = f"{CONFIGURATION}/{split}-*.parquet"
-    try:
-        folder = Path(
-            snapshot_download(REPOSITORY, repo_type="dataset", revision=revision or REVISION, allow_patterns=[pattern])
-        )
+    commit, unreachable = revision or REVISION, None
+    try:  # asked first, because the download itself tries for half a minute before it gives up
+        commit = HfApi().dataset_info(REPOSITORY, revision=commit, timeout=10).sha or commit
     except RevisionNotFoundError as error:
         message = f"{REPOSITORY} has no revision {revision!r}"
         raise QuestionSetError(f"{message}; give a commit, a tag or a branch of it, or leave it out") from error
-    except Exception as error:  # whatever the client raises, its way of reaching the hub changes between versions
-        offline = any(isinstance(reason, OfflineModeIsEnabled) for reason in (error, error.__cause__))
-        reason = "HF_HUB_OFFLINE is set" if offline else type(error.__cause__ or error).__name__
+    except Exception as error:  # of many kinds, which change between versions of the client
+        unreachable = error
+    try:
+        folder = Path(
+            snapshot_download(
+                REPOSITORY,
+                repo_type="dataset",
+                revision=commit,
+                allow_patterns=[pattern],
+                local_files_only=unreachable is not None,
+            )
+        )
+    except Exception as error:
+        offline = isinstance(unreachable, OfflineModeIsEnabled)
+        reason = "HF_HUB_OFFLINE is set" if offline else " ".join(str(unreachable or error).split())[:120]
         raise QuestionSetError(f"trivia_qa cannot be had from the Hugging Face hub ({reason}); {_LOCAL}") from error
     files = sorted(folder.glob(pattern))
     shards = [match for file in files if (match := _SHARD.search(file.name))]

@@ -136,13 +136,12 @@ def _parse(layout: type[OwnRow] | type[TriviaRow], row: dict[str, Any], place: s
 
 
 _MUST_BE = {
-    "string_type": "must be text (in quotes)",
-    "string_unicode": "holds half a surrogate pair; write the character itself",
-    "list_type": 'must be a list of texts, such as ["Paris"]',
-    "bool_type": "must be true or false",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "blank": "is blank; fill it in or remove it",
+    "string_type": "must be text; write it in quotes",
+    "list_type": 'must be a list of texts; write ["Paris"]',
+    "bool_type": "must be true or false; write one of them",
+    "dict_type": "must be an object; write {...}",
+    "model_type": "must be an object; write {...}",
+    "blank": "is blank; fill it in, or remove it",
 }
 
 
@@ -158,7 +157,7 @@ def _explain(kind: str, loc: tuple[int | str, ...], message: str, row: dict[str,
         return f"field {field!r} is missing; " + (f"is {close[0]!r} meant? rename it" if close else "add it")
     if kind == "extra_forbidden":
         return f"field {field!r} is unknown; put it into 'meta', or remove it"
-    return f"field {field!r} {_MUST_BE.get(kind, message)}"
+    return f"field {field!r} {_MUST_BE.get(kind, f'is wrong ({message}); correct it')}"
 
 
 def _from_own(row: OwnRow, place: str) -> Question:

@@ -93,6 +93,8 @@ def _decode(raw: bytes, place: str, error: type[HNeuronsError]) -> str:
 def _object(text: str, place: str, error: type[HNeuronsError], hint: str) -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_distinct)
+        if "\\ud" in text.lower():  # the escape of half a character: JSON allows it alone, UTF-8 does not
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as reason:
         position = f"column {reason.colno}" if reason.lineno == 1 else f"line {reason.lineno}, column {reason.colno}"
         raise error(f"{place}: not JSON ({reason.msg} at {position}); {hint}") from reason

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from hneurons.errors import QuestionSetError
 
 
+@runtime_checkable
 class Grouped(Protocol):
     """Anything that must stay on one side of a split with whatever has the same key."""
 

@@ -33,6 +33,9 @@ mixed              some are correct, some are not
 """
 
 
+_SELECTED: tuple[Outcome, Outcome] = ("faithful", "hallucinated")
+
+
 class Consistency(BaseModel):
     """What the samples of one question come to.
 
@@ -153,12 +156,12 @@ def balance(
     if n < max(1, minimum):
         raise NotEnoughDataError(_too_few(outcomes, max(1, minimum), name))
     n = n if n_each is None else min(n, n_each)
-    left_out = {
-        outcome: count for outcome, count in outcomes.items() if outcome not in ("faithful", "hallucinated") and count
-    }
-    for outcome in ("faithful", "hallucinated"):
-        if outcomes[outcome] > n:
-            left_out[f"{outcome}_beyond_the_balance"] = outcomes[outcome] - n
+    left_out: dict[str, int] = {}
+    for outcome, count in outcomes.items():
+        if outcome not in _SELECTED and count:
+            left_out[outcome] = count
+        elif count > n:
+            left_out[f"{outcome}_beyond_the_balance"] = count - n
     return Selection(
         faithful=_sample([record for record in records if record.outcome == "faithful"], n, seed),
         hallucinated=_sample([record for record in records if record.outcome == "hallucinated"], n, seed),
@@ -195,13 +198,11 @@ def _check_distinct(records: Iterable[Consistency]) -> None:
 
 def _too_few(outcomes: Mapping[Outcome, int], minimum: int, name: str) -> str:
     total = sum(outcomes.values())
-    scarce = [kind for kind in ("faithful", "hallucinated") if outcomes[kind] < minimum]
+    scarce = [kind for kind in _SELECTED if outcomes[kind] < minimum]
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count) or "none"
     where = f"{name}: " if name else ""
-    fix = {
-        ("faithful",): "ask more questions, or easier ones",
-        ("hallucinated",): "ask more questions, or harder ones",
-    }.get(tuple(scarce), "ask more questions")
+    others = {"faithful": ", or easier ones", "hallucinated": ", or harder ones"}
+    fix = "ask more questions" + (others[scarce[0]] if len(scarce) == 1 else "")
     return (
         f"{where}too few {' and '.join(scarce)} questions, at least {minimum} needed; "
         f"of {total} questions there are {counts}; {fix}"
