@@ -1,0 +1,117 @@
+"""Intervals by resampling questions: a group's rows stay together, and detectors are compared on the same resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int, Shaped
+from pydantic import BaseModel, ConfigDict
+
+from hneurons.errors import ProbeError
+from hneurons.probes import metrics
+from hneurons.probes.metrics import Metric
+
+CHUNK = 250
+MIN_USED = 0.5
+
+
+class Estimate(BaseModel):
+    """A figure with its percentile interval; all three are None where it is undefined, and `reason` says why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reason: str = ""
+
+
+class Bootstrap:
+    """Cluster bootstrap over the groups of one evaluation set.
+
+    Groups are drawn with replacement, as many as there are; a row counts as often as its group was drawn. The draws
+    depend on the seed and the groups alone, so two detectors on one set share them and their difference is paired.
+
+    Args:
+        groups: one key a row.
+        resamples: number of draws.
+        level: coverage of the percentile interval.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, groups: Shaped[np.ndarray, " rows"], *, resamples: int = 2000, level: float = 0.95, seed: int = 0
+    ) -> None:
+        if not len(groups) or resamples < 1 or not 0 < level < 1:
+            raise ProbeError(f"a bootstrap needs rows, resamples >= 1 and 0 < level < 1; got {len(groups)} rows")
+        names, self._member = np.unique(groups, return_inverse=True)
+        self.n_groups = len(names)
+        self._tail = 100 * (1 - level) / 2
+        random = np.random.default_rng(seed)
+        shares = np.full(self.n_groups, 1 / self.n_groups)
+        self._counts: Int[np.ndarray, "resamples groups"] = random.multinomial(self.n_groups, shares, size=resamples)
+
+    def replicates(
+        self, metric: Metric, y: Bool[np.ndarray, " rows"], p: Float64[np.ndarray, " rows"]
+    ) -> Float64[np.ndarray, " resamples"]:
+        """The metric on every resample; NaN where it is undefined."""
+        return np.concatenate(
+            [
+                metric(y, p, self._counts[start : start + CHUNK, self._member].astype(np.float64))
+                for start in range(0, len(self._counts), CHUNK)
+            ]
+        )
+
+    def estimate(
+        self, metric: Metric, y: Bool[np.ndarray, " rows"], p: Float64[np.ndarray, " rows"], undefined: str = ""
+    ) -> Estimate:
+        """The metric and its interval. `undefined` is the reason to give where the metric has no value."""
+        value = float(metric(y, p, np.ones((1, len(y))))[0])
+        return self._interval(value, self.replicates(metric, y, p), undefined)
+
+    def difference(
+        self,
+        metric: Metric,
+        y: Bool[np.ndarray, " rows"],
+        p: Float64[np.ndarray, " rows"],
+        q: Float64[np.ndarray, " rows"],
+        undefined: str = "",
+    ) -> Estimate:
+        """metric(p) - metric(q) and its interval over shared resamples."""
+        ones = np.ones((1, len(y)))
+        value = float(metric(y, p, ones)[0] - metric(y, q, ones)[0])
+        return self._interval(value, self.replicates(metric, y, p) - self.replicates(metric, y, q), undefined)
+
+    def _interval(self, value: float, replicates: Float64[np.ndarray, " resamples"], undefined: str) -> Estimate:
+        if np.isnan(value):
+            return Estimate(value=None, low=None, high=None, reason=undefined or "undefined on these rows")
+        used = replicates[~np.isnan(replicates)]
+        if len(used) < MIN_USED * len(replicates):
+            reason = f"undefined in {len(replicates) - len(used)} of {len(replicates)} resamples; no interval"
+            return Estimate(value=value, low=None, high=None, reason=reason)
+        low, high = np.percentile(used, [self._tail, 100 - self._tail])
+        return Estimate(value=value, low=float(low), high=float(high))
+
+
+def single_class(y: Bool[np.ndarray, " rows"]) -> str:
+    """Why a figure that compares the two kinds has no value on these rows; empty where it has one."""
+    if y.all():
+        return f"all {len(y)} answers are hallucinated"
+    return "" if y.any() else f"all {len(y)} answers are faithful"
+
+
+Name = Literal["accuracy", "balanced_accuracy", "auroc", "brier", "ece", "log_loss", "flagged", "precision", "recall"]
+NAMES: Sequence[Name] = (
+    "accuracy", "balanced_accuracy", "auroc", "brier", "ece", "log_loss", "flagged", "precision", "recall",
+)  # fmt: skip
+AT_THRESHOLD: frozenset[str] = frozenset({"accuracy", "balanced_accuracy", "flagged", "precision", "recall"})
+
+
+def metric(name: Name, threshold: float = 0.5) -> Metric:
+    """The metric of that name, at `threshold` where it has one."""
+    function = getattr(metrics, name)
+    chosen: Metric = partial(function, threshold=threshold) if name in AT_THRESHOLD else function
+    return chosen

@@ -1,0 +1,99 @@
+"""Where the path reads its data: a matrix of rows by neurons, handed out in blocks of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Float64, Int
+
+from hneurons.errors import ProbeError
+
+
+class Columns(Protocol):
+    """A matrix (rows, neurons) that need not lie in memory.
+
+    The path asks for two things: all columns once, block after block, and a few columns by number. Whatever holds the
+    matrix (an array here; files, half precision elsewhere) implements these and nothing else.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, neurons)."""
+
+    def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "rows width"]]]:
+        """Yield (number of the first column, the columns), in order, without gap."""
+
+    def take(self, indices: Int[np.ndarray, " chosen"]) -> Float64[np.ndarray, "rows chosen"]:
+        """The columns of these numbers, in this order, in float64 and Fortran order."""
+
+
+class ArrayColumns:
+    """A matrix in memory, float32 or float64; copied only where it is not in Fortran order.
+
+    Raises:
+        ProbeError: the matrix is empty or holds a value that is not finite.
+    """
+
+    def __init__(self, matrix: Float[np.ndarray, "rows neurons"], width: int = 4096) -> None:
+        if matrix.dtype not in (np.float32, np.float64):
+            matrix = matrix.astype(np.float32)
+        if 0 in matrix.shape:
+            raise ProbeError(f"the contributions are an empty matrix of shape {matrix.shape}; record some first")
+        self._matrix = np.asfortranarray(matrix)
+        self._width = width
+        for start, block in self.blocks():
+            if not np.isfinite(block).all():
+                column = start + int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
+                raise ProbeError(f"contributions of neuron {column} are not finite; leave out rows without a value")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, neurons)."""
+        rows, neurons = self._matrix.shape
+        return rows, neurons
+
+    def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "rows width"]]]:
+        """Yield (number of the first column, the columns) as views."""
+        for start in range(0, self._matrix.shape[1], self._width):
+            yield start, self._matrix[:, start : start + self._width]
+
+    def take(self, indices: Int[np.ndarray, " chosen"]) -> Float64[np.ndarray, "rows chosen"]:
+        """The columns of these numbers, in float64 and Fortran order."""
+        return np.asarray(self._matrix.T[indices], dtype=np.float64).T
+
+
+def as_columns(data: Columns | Float[np.ndarray, "rows neurons"]) -> Columns:
+    """`data` itself, or an array wrapped."""
+    return ArrayColumns(data) if isinstance(data, np.ndarray) else data
+
+
+def correlate(
+    columns: Columns, residuals: Float64[np.ndarray, "rows problems"], *, exact: bool
+) -> Float[np.ndarray, "problems neurons"]:
+    """residuals^T X in one pass over the data: the gradients of all problems at once.
+
+    Args:
+        columns: the data.
+        residuals: one column per problem.
+        exact: compute in float64; otherwise in the precision of the data (float32 errs by about 1e-6 here).
+    """
+    neurons = columns.shape[1]
+    gradients = np.empty((residuals.shape[1], neurons), dtype=np.float64 if exact else np.float32)
+    for start, block in columns.blocks():
+        if exact:
+            block = block.astype(np.float64, copy=False)
+        gradients[:, start : start + block.shape[1]] = residuals.T.astype(block.dtype, copy=False) @ block
+    return gradients
+
+
+def deviations(columns: Columns) -> Float64[np.ndarray, " neurons"]:
+    """Standard deviation of every column over its rows, in float64; 0 for a column that is constant up to rounding."""
+    found = np.empty(columns.shape[1])
+    for start, block in columns.blocks():
+        values = block.astype(np.float64, copy=False)
+        deviation = values.std(axis=0)
+        rounding = np.finfo(block.dtype).eps * np.abs(values).max(axis=0)
+        found[start : start + block.shape[1]] = np.where(deviation > rounding, deviation, 0.0)
+    return found
