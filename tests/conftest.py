@@ -1,5 +1,7 @@
 """What every test has: no network, checked tensor shapes, and tiny random-weight models of every architecture."""
 
+# ruff: noqa: E402 - the environment and the import hook come before what they are for
+
 from __future__ import annotations
 
 import os

@@ -6,14 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from accelerate.utils import align_module_device
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.fingerprint import ModelFingerprint, weights_digest
-from hneurons.models.parts import LayerParts, find_parts, oriented_weight, text_config, weight_shape
+from hneurons.models.parts import LayerParts, bias_of, find_parts, oriented_weight, text_config, weight_shape
 from hneurons.models.verify import Verification, verify
 
 
@@ -53,7 +52,8 @@ class LanguageModel:
         Raises:
             AnatomyMismatchError: the neurons are not where `anatomy` says.
         """
-        self.hf: Any = hf.eval().requires_grad_(False)
+        self.hf: Any = hf
+        hf.train(False).requires_grad_(False)
         self.tokenizer: Any = tokenizer
         self.anatomy = anatomy
         self.name = name
@@ -79,7 +79,8 @@ class LanguageModel:
     @property
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
-        dtype: torch.dtype = self._parts[0].down.weight.dtype
+        down: Any = self.down(0)
+        dtype: torch.dtype = down.weight.dtype
         return dtype
 
     @property
@@ -111,7 +112,10 @@ class LanguageModel:
         return self.parts(layer).ffn
 
     def down(self, layer: int) -> nn.Module:
-        """The down-projection: its input is z (batch, seq, neurons), its output h plus its bias (batch, seq, hidden)."""
+        """The down-projection: its input is z (batch, seq, neurons), its output h plus its bias (batch, seq, hidden).
+
+        OPT flattens the batch before its FFN: there z is (batch * seq, neurons), and the output likewise.
+        """
         return self.parts(layer).down
 
     def down_weight(self, layer: int) -> Float[Tensor, "hidden neurons"]:
@@ -119,15 +123,11 @@ class LanguageModel:
 
         Weights that are offloaded come as a copy on the device where they are used.
         """
-        module = self.down(layer)
-        with align_module_device(module):
-            return oriented_weight(module, self.anatomy)
+        return oriented_weight(self.down(layer), self.anatomy)
 
     def down_bias(self, layer: int) -> Float[Tensor, " hidden"] | None:
         """Bias of the down-projection, or None; it is no neuron's."""
-        module = self.down(layer)
-        with align_module_device(module):
-            return None if module.bias is None else module.bias.detach()
+        return bias_of(self.down(layer))
 
     def column_norms(self) -> Float[Tensor, "layers neurons"]:
         """||W_down[:, j]||_2 of every neuron, float32, on `device`; computed once, so weights must not change after."""
@@ -135,10 +135,9 @@ class LanguageModel:
 
     @cached_property
     def _column_norms(self) -> Tensor:
-        norms = [
-            torch.linalg.vector_norm(self.down_weight(l), dim=0, dtype=torch.float32) for l in range(self.n_layers)
-        ]
-        return torch.stack([norm.to(self.device) for norm in norms])
+        wide = torch.promote_types(self.dtype, torch.float32)  # float64 weights refuse to be narrowed on the way
+        norms = [torch.linalg.vector_norm(self.down_weight(layer), dim=0, dtype=wide) for layer in range(self.n_layers)]
+        return torch.stack([norm.to(self.device, torch.float32) for norm in norms])
 
     @cached_property
     def fingerprint(self) -> ModelFingerprint:
@@ -150,7 +149,7 @@ class LanguageModel:
             n_layers=self.n_layers,
             n_neurons=self.n_neurons,
             hidden_size=self.hidden_size,
-            weights_digest=weights_digest(self.hf, [self.down_weight(l)[0] for l in range(self.n_layers)]),
+            weights_digest=weights_digest(self.hf, [self.down_weight(layer)[0] for layer in range(self.n_layers)]),
         )
 
     @cached_property
@@ -170,4 +169,5 @@ class LanguageModel:
         """
         rows = self.hf.get_input_embeddings().num_embeddings
         wished = (self.tokenizer.pad_token_id, getattr(self.config, "pad_token_id", None), *sorted(self.eos_ids), 0)
-        return next(i for i in wished if i is not None and 0 <= i < rows)
+        found: int = next(i for i in wished if i is not None and 0 <= i < rows)
+        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from accelerate.utils import align_module_device
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -78,10 +79,19 @@ def weight_shape(module: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
 
 
 def oriented_weight(module: nn.Module, anatomy: Anatomy) -> Float[Tensor, "out in"]:
-    """A projection's weight as (out, in), whatever the module; the model's own memory, not a copy."""
-    weight: Any = module.weight
-    oriented: Tensor = weight.detach().T if anatomy.conv1d else weight.detach()
+    """A projection's weight as (out, in), whatever the module: its own memory, or a copy where it is offloaded."""
+    with align_module_device(module):
+        weight: Any = module.weight
+        oriented: Tensor = weight.detach().T if anatomy.conv1d else weight.detach()
     return oriented
+
+
+def bias_of(module: nn.Module) -> Float[Tensor, " out"] | None:
+    """A projection's bias, or None where it has none."""
+    with align_module_device(module):
+        bias: Any = module.bias
+        detached: Tensor | None = None if bias is None else bias.detach()
+    return detached
 
 
 def _layer_parts(block: nn.Module, anatomy: Anatomy) -> LayerParts:
@@ -106,4 +116,4 @@ def _at(module: nn.Module, path: str, anatomy: Anatomy) -> nn.Module:
 
 
 def _mismatch(anatomy: Anatomy, what: str) -> AnatomyMismatchError:
-    return AnatomyMismatchError(f"this is not a {anatomy.title} model as it should be: {what}; it cannot be used")
+    return AnatomyMismatchError(f"this is not what a {anatomy.model_type!r} model should be: {what}; it cannot be used")

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from hneurons.errors import AnatomyMismatchError
 from hneurons.models.anatomy import Anatomy
-from hneurons.models.parts import LayerParts, oriented_weight
+from hneurons.models.parts import LayerParts, bias_of, oriented_weight
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 """Largest relative difference that rounding may explain. A wrong row differs by about 1."""
@@ -32,7 +32,8 @@ class Verification(BaseModel):
     """Largest relative difference (||a - b|| / ||b|| of one token's vector) over layers and tokens, for each check.
 
     `activation`: what enters the down-projection against act(gate) * up, or act(up). `projection`: what leaves it
-    against W_down z plus bias, in float32 or wider. `exit`: what leaves the FFN against what leaves the down-projection.
+    against W_down z plus bias, in float32 or wider. `exit`: what leaves the FFN against what the down-projection puts
+    out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,21 +60,22 @@ def verify(hf: PreTrainedModel, anatomy: Anatomy, parts: Sequence[LayerParts], *
         for watch in watches:
             watch.attach(hooks)
         hf(input_ids=_tokens(hf).to(device), use_cache=False)
-    tolerance = TOLERANCE.get(parts[0].down.weight.dtype, 0.0)  # type: ignore[arg-type]
+    down: Any = parts[0].down
+    tolerance = TOLERANCE[down.weight.dtype]
     worst = dict.fromkeys(_CHECKS, 0.0)
     for index, watch in enumerate(watches):
         for check, message in _CHECKS.items():
             difference = watch.differences.get(check)
             if difference is None:
                 raise AnatomyMismatchError(
-                    f"layer {index}: the modules of its FFN did not run once each in a forward pass, as in a "
-                    f"{anatomy.title} model they do; it cannot be used"
+                    f"layer {index}: the modules of its FFN did not run in the order of a "
+                    f"{anatomy.model_type!r} model; it cannot be used"
                 )
             if not difference <= tolerance:  # NaN fails too
                 what = message.format(down=anatomy.down, formula=anatomy.formula)
                 cause = (
-                    f"relative difference {difference:.2g}, tolerance {tolerance:.2g}; this is not a {anatomy.title} model "
-                    "as it should be and cannot be used"
+                    f"relative difference {difference:.2g}, tolerance {tolerance:.2g}; this is not what a "
+                    f"{anatomy.model_type!r} model should be and it cannot be used"
                     if math.isfinite(difference)
                     else 'values overflow; load it with dtype="bfloat16" or "float32"'
                 )
@@ -137,8 +139,9 @@ class _Watch:
             expected = self.parts.act(self.seen["gate"]) * up if self.anatomy.gated else self.parts.act(up)
             self.differences["activation"] = _relative(z, expected)
             h = _wide(z) @ _wide(oriented_weight(module, self.anatomy)).T
-            if module.bias is not None:
-                h = h + _wide(module.bias)
+            bias = bias_of(module)
+            if bias is not None:
+                h = h + _wide(bias)
             self.differences["projection"] = _relative(output, h)
         self._keep("down", output)
 
@@ -162,7 +165,8 @@ class _Watch:
 def _tokens(hf: PreTrainedModel) -> Int[Tensor, "one tokens"]:
     """A few seeded token ids that mean nothing special, such as padding or an image."""
     config: Any = hf.config
-    rows: int = hf.get_input_embeddings().num_embeddings
+    embedding: Any = hf.get_input_embeddings()
+    rows: int = embedding.num_embeddings
     text = config.get_text_config()
     special = {
         value

@@ -1,0 +1,170 @@
+"""`hneurons models check`: what a model is, where its neurons are, whether that holds, and what it needs."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from hneurons.errors import ModelError
+from hneurons.models.anatomy import Anatomy
+from hneurons.models.load import auto_class, load, parse_dtype
+from hneurons.models.parts import find_parts, text_config, weight_shape
+from hneurons.models.refusals import find_row
+from hneurons.models.source import check_weight_files, find_source, read_config
+from hneurons.models.verify import Verification
+
+_PROBE_TOKENS = 2
+_CONTRIBUTION_BYTES = 4  # stored as float32
+
+
+class MemoryEstimate(BaseModel):
+    """What a model takes, in bytes. Working memory of the forward pass comes on top.
+
+    `weights`: all parameters, vision part included, each shared one once. `cache_per_token`: keys and values of one
+    token of one sequence; layers with a sliding window stop growing at their window. `contributions_per_response`: the
+    two vectors that are kept of one response, in float32.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: int
+    cache_per_token: int
+    contributions_per_response: int
+
+
+class ModelReport(BaseModel):
+    """What `inspect_model` finds.
+
+    `verification` is None where only the configuration was read: shapes are checked then, numbers are not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    revision: str | None
+    model_type: str
+    title: str
+    model_class: str
+    n_layers: int
+    n_neurons: int
+    hidden_size: int
+    where: str
+    formula: str
+    notes: tuple[str, ...]
+    parameters: int
+    dtype: str
+    memory: MemoryEstimate
+    verification: Verification | None
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons in the whole model."""
+        return self.n_layers * self.n_neurons
+
+    @property
+    def verified(self) -> str:
+        """What is known about the anatomy, as a sentence."""
+        if self.verification is None:
+            return "shapes fit; not verified, since the weights were not read"
+        return (
+            f"verified on a forward pass: relative residual {self.verification.worst:.1e}, "
+            f"tolerance {self.verification.tolerance:.0e}"
+        )
+
+
+def inspect_model(
+    path_or_id: str | PathLike[str],
+    *,
+    weights: bool | None = None,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> ModelReport:
+    """Describe a model; `path_or_id` may also be a config.json, or a directory that holds nothing else.
+
+    Args:
+        path_or_id: as for `hneurons.load`.
+        weights: load the weights and verify the anatomy on a forward pass. Where left out, that is done for a local
+            directory that has them, and a hub model is judged by its configuration, so that nothing large is fetched.
+        dtype: type that memory is estimated for, and that weights are loaded in.
+        device: where weights are loaded to; the first accelerator, or else the CPU, where left out.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: let a repository run Python code of its own.
+
+    Raises:
+        ModelError: as for `hneurons.load`.
+    """
+    path = Path(path_or_id).expanduser()
+    if path.name == "config.json" and path.is_file():
+        path_or_id, weights = path.parent, False
+    source = find_source(path_or_id, revision)
+    config = read_config(source, trust_remote_code=trust_remote_code)
+    anatomy = find_row(source.name, config)
+    if weights is None:
+        weights = source.local and any(Path(source.location).glob("*.safetensors*"))
+    hf = _without_memory(config, anatomy, trust_remote_code)
+    parts = find_parts(hf, anatomy)
+    hidden, neurons = weight_shape(parts[0].down, anatomy)
+    verification = None
+    if weights:
+        check_weight_files(source)
+        model = load(path_or_id, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code)
+        verification, dtype = model.verification, model.dtype
+    kind = _resolve_dtype(dtype, config, anatomy)
+    parameters = sum(parameter.numel() for parameter in hf.parameters())
+    return ModelReport(
+        name=source.name,
+        revision=source.revision if source.local else getattr(config, "_commit_hash", None) or source.revision,
+        model_type=anatomy.model_type,
+        title=anatomy.title,
+        model_class=anatomy.model_class,
+        n_layers=len(parts),
+        n_neurons=neurons,
+        hidden_size=hidden,
+        where=f"input of {anatomy.layers}[l].{anatomy.down}",
+        formula=anatomy.formula,
+        notes=anatomy.notes,
+        parameters=parameters,
+        dtype=str(kind).removeprefix("torch."),
+        memory=MemoryEstimate(
+            weights=parameters * kind.itemsize,
+            cache_per_token=_cache_per_token(hf) * kind.itemsize,
+            contributions_per_response=2 * len(parts) * neurons * _CONTRIBUTION_BYTES,
+        ),
+        verification=verification,
+    )
+
+
+def _without_memory(config: Any, anatomy: Anatomy, trust_remote_code: bool) -> Any:
+    """The model on the meta device: modules and shapes, no numbers."""
+    try:
+        with torch.device("meta"):
+            hf: nn.Module = auto_class(anatomy).from_config(config, trust_remote_code=trust_remote_code)
+    except (ValueError, TypeError, RuntimeError, AttributeError, ZeroDivisionError) as error:
+        raise ModelError(f"no model can be made from this config.json: {error}") from error
+    return hf.eval()
+
+
+def _cache_per_token(hf: Any) -> int:
+    """Numbers that one token leaves in the key/value cache, read off a forward pass without numbers."""
+    for config in (hf.config, hf.config.get_text_config()):
+        config.pad_token_id = None  # transformers would look for it among the ids, which are not there
+    with torch.no_grad():
+        ids = torch.zeros(1, _PROBE_TOKENS, dtype=torch.long, device="meta")
+        cache = hf(input_ids=ids, use_cache=True).past_key_values
+    return int(sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)) // _PROBE_TOKENS
+
+
+def _resolve_dtype(dtype: str | torch.dtype, config: Any, anatomy: Anatomy) -> torch.dtype:
+    if dtype == "auto":
+        stated = getattr(config, "dtype", None) or getattr(text_config(config, anatomy), "dtype", None)
+        dtype = stated or torch.float32
+    found = parse_dtype(dtype)
+    assert isinstance(found, torch.dtype)
+    return found

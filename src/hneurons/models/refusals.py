@@ -1,0 +1,66 @@
+"""Which configurations have a row, and why the others are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hneurons.errors import UnsupportedModelError
+from hneurons.models.anatomy import Anatomy
+from hneurons.models.families import FAMILIES
+
+_EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
+"""Under these names configurations state how many experts a layer has."""
+
+_NOT_LANGUAGE = ("vision_config", "audio_config")
+
+
+def find_row(name: str, config: Any) -> Anatomy:
+    """The row of a Hugging Face configuration, matched exactly on its `model_type`.
+
+    Raises:
+        UnsupportedModelError: mixture of experts, quantized, encoder-decoder, or an architecture without a row.
+    """
+    settings = config.to_dict()
+    refuse_experts(name, settings)
+    if any(part.get("quantization_config") for part in _parts(settings)):
+        raise UnsupportedModelError(
+            f"{name} has quantized weights, which are not supported yet; load the original weights in bfloat16"
+        )
+    if settings.get("is_encoder_decoder"):
+        raise UnsupportedModelError(f"{name} is an encoder-decoder ({config.model_type}); only decoders are supported")
+    row = FAMILIES.get(config.model_type)
+    if row is None:
+        raise UnsupportedModelError(
+            f"{name} has the architecture {config.model_type!r}, where nobody has verified yet where the neurons are; "
+            f"supported: {', '.join(FAMILIES)}"
+        )
+    if row.wrapper and config.text_config.model_type not in row.text_types:
+        raise UnsupportedModelError(
+            f"{name} wraps a language model of type {config.text_config.model_type!r}; "
+            f"in a {config.model_type!r} model only {', '.join(row.text_types)} is supported"
+        )
+    return row
+
+
+def refuse_experts(name: str, settings: Mapping[Any, Any]) -> None:
+    """Refuse a mixture of experts, whatever its architecture; `settings` is a configuration as a dictionary.
+
+    Raises:
+        UnsupportedModelError: some part of the language model has several experts.
+    """
+    for part in _parts(settings):
+        for key in _EXPERT_COUNTS:
+            count = part.get(key)
+            if isinstance(count, int) and count > 1:
+                raise UnsupportedModelError(
+                    f"{name} is a mixture of experts ({key} = {count}): a token passes through a few of them only, "
+                    "so that its neurons need another definition; dense models only for now"
+                )
+
+
+def _parts(settings: Mapping[Any, Any]) -> Iterator[Mapping[Any, Any]]:
+    yield settings
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and key not in _NOT_LANGUAGE and key != "quantization_config":
+            yield from _parts(value)
