@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
 import transformers
@@ -55,3 +56,11 @@ def test_rows_do_not_change() -> None:
 def test_a_row_that_contradicts_itself_cannot_be_made(change: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="llama: "):
         replace(LLAMA, **change)
+
+
+@ROWS
+def test_the_documentation_lists_the_row_as_it_is(row: Anatomy) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    kind = "gated" if row.gated else "plain"
+    line = f"| {row.title} | `{row.model_type}` | `{row.layers}[l].{row.down}` | {kind} | {'; '.join(row.notes)} |"
+    assert line in page.splitlines()
