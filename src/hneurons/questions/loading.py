@@ -59,12 +59,13 @@ def sample_questions(questions: Sequence[Question], n: int, seed: int) -> tuple[
     The sample is made of the ids with the smallest SHA-256 of (seed, id), so it depends neither on the order of the
     questions nor, but for those it replaces, on questions added later.
     """
-    chosen = sorted(questions, key=lambda question: _rank(question.id, seed))[:n]
+    chosen = sorted(questions, key=lambda question: rank(question.id, seed))[:n]
     kept = {question.id for question in chosen}
     return tuple(question for question in questions if question.id in kept)
 
 
-def _rank(question_id: str, seed: int) -> bytes:
+def rank(question_id: str, seed: int) -> bytes:
+    """What `sample_questions` orders ids by."""
     return hashlib.sha256(f"sample\0{seed}\0{question_id}".encode()).digest()
 
 

@@ -62,7 +62,7 @@ def assert_disjoint(parts: Mapping[str, Iterable[Grouped]]) -> None:
             if owner.setdefault(key, name) != name:
                 shared[key] = f"{key!r} is in {owner[key]} and {name}"
     if shared:
-        message = f"{len(shared)} groups of questions are in more than one part ({shared[min(shared)]})"
+        message = f"groups of questions in more than one part: {len(shared)} ({shared[min(shared)]})"
         raise QuestionSetError(f"{message}; split by group")
 
 
