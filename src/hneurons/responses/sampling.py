@@ -44,11 +44,11 @@ class Sampling(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_samples: int = Field(10, ge=1, lt=2**32)
-    temperature: float = Field(1.0, ge=0, allow_inf_nan=False)
-    top_k: int = Field(50, ge=0)
-    top_p: float = Field(0.9, ge=0, le=1)
-    max_new_tokens: int = Field(50, ge=1, lt=2**32)
+    n_samples: int = Field(default=10, ge=1, lt=2**32)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    top_k: int = Field(default=50, ge=0)
+    top_p: float = Field(default=0.9, ge=0, le=1)
+    max_new_tokens: int = Field(default=50, ge=1, lt=2**32)
     seed: int = 0
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
