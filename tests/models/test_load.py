@@ -15,9 +15,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 import hneurons
 from hneurons.errors import ModelError, ModelNotFoundError, UnsupportedModelError
 from hneurons.models import source as source_module
+from hneurons.models.check import inspect_model
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.registered import RegisteredModel
-from hneurons.models.source import Source, hub_error
+from hneurons.models.source import hub_error
 
 Directory = Callable[..., Path]
 
@@ -271,7 +272,31 @@ def test_a_file_is_not_a_model(copy: Path) -> None:
 def test_the_hub_s_refusals_are_told_apart(cause: type[Exception], message: str) -> None:
     error = OSError("wrapped")
     error.__cause__ = cause.__new__(cause)
-    assert message in str(hub_error(Source("a/b", "a/b", False, "v9"), error))
+    assert message in str(hub_error("a/b", "v9", error))
+
+
+def test_a_hub_model_is_pinned_to_its_commit(
+    tiny_directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = {"main": "a" * 40, "v2": "b" * 40}
+    repository = tmp_path / "models--some--tiny"
+    (repository / "refs").mkdir(parents=True)
+    for layers, (name, commit) in enumerate(commits.items(), start=2):
+        (repository / "refs" / name).write_text(commit)
+        shutil.copytree(tiny_directory("llama", layers=layers), repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for revision, layers in ((None, 2), ("v2", 3), ("b" * 40, 3)):
+        model = hneurons.load("some/tiny", revision=revision, device="cpu")
+        assert model.revision == model.fingerprint.revision == commits["main" if layers == 2 else "v2"]
+        assert model.n_layers == layers
+        report = inspect_model("some/tiny", revision=revision)
+        assert (report.revision, report.n_layers, report.verification) == (model.revision, layers, None)
+    assert inspect_model("some/tiny", weights=True, device="cpu").verification is not None
+    with pytest.raises(ModelNotFoundError, match="neither in the local cache nor to be had"):
+        hneurons.load("some/tiny", revision="v3")
+    (repository / "snapshots" / commits["v2"] / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="safetensors weights of some/tiny cannot be had"):
+        hneurons.load("some/tiny", revision="v2")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ class Anatomy:
 
     A neuron is one coordinate of z, the input of the down-projection (H-Neurons, arXiv 2512.01797, section 2):
     z = act(gate) * up in a gated FFN, z = act(up) in a plain one, and h = W_down z is what the neurons write together.
-    The denominator of a contribution is ||h||: the down-projection's output without its bias, and *before* whatever
+    The denominator of a contribution is ‖h‖: the down-projection's output without its bias, and *before* whatever
     follows it, be it a norm (`post_norm`), a residual multiplier or the residual stream.
 
     Attributes:
@@ -72,8 +72,7 @@ class Anatomy:
     def formula(self) -> str:
         """How z comes about, in the names of the row."""
         if self.packed is not None:
-            halves = " and ".join(self.packed.split("_"))
-            return f"z = act(gate) * up, {halves} packed in {self.up}"
+            return "z = act(gate) * up"
         return f"z = act({self.gate}) * {self.up}" if self.gated else f"z = act({self.up})"
 
     @property
@@ -82,12 +81,14 @@ class Anatomy:
         found = []
         if self.wrapper:
             found.append("multimodal wrapper: only its language part is read")
+        if self.packed is not None:
+            found.append(f"{' and '.join(self.packed.split('_'))} packed in {self.up}")
         if self.conv1d:
             found.append("transposed weights (Conv1D)")
         if self.post_norm is not None:
-            found.append(f"||h|| is taken before {self.post_norm}")
+            found.append(f"‖h‖ is taken before {self.post_norm}")
         if self.exit == "output+residual":
-            found.append("the FFN module adds the residual stream; ||h|| is taken without it")
+            found.append("the FFN module adds the residual stream, without which ‖h‖ is taken")
         if self.exit == "layer":
             found.append("no FFN module: the projections belong to the layer")
         return tuple(found)

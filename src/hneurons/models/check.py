@@ -114,13 +114,15 @@ def inspect_model(
     verification = None
     if weights:
         check_weight_files(source)
-        model = load(path_or_id, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code)
+        model = load(
+            path_or_id, dtype=dtype, device=device, revision=source.revision, trust_remote_code=trust_remote_code
+        )
         verification, dtype = model.verification, model.dtype
     kind = _resolve_dtype(dtype, config, anatomy)
     parameters = sum(parameter.numel() for parameter in hf.parameters())
     return ModelReport(
         name=source.name,
-        revision=source.revision if source.local else getattr(config, "_commit_hash", None) or source.revision,
+        revision=source.revision,
         model_type=anatomy.model_type,
         title=anatomy.title,
         model_class=anatomy.model_class,

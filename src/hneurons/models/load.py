@@ -17,7 +17,7 @@ from hneurons.errors import ModelError, UnsupportedModelError
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.refusals import find_row
-from hneurons.models.source import Source, check_weight_files, find_source, first_line, hub_error, read_config
+from hneurons.models.source import Source, check_weight_files, find_source, first_line, read_config
 from hneurons.models.verify import TOLERANCE
 
 _QUIET_BELOW = 2 * 1024**3  # bytes of weights; less than that loads in a moment
@@ -55,8 +55,6 @@ def load(
     config = read_config(source, trust_remote_code=trust_remote_code)
     anatomy = find_row(source.name, config)
     check_weight_files(source)
-    if not source.local:  # weights and tokenizer of the very commit that the configuration is from
-        source = Source(source.name, source.location, False, getattr(config, "_commit_hash", None) or revision)
     tokenizer = _load_tokenizer(source, trust_remote_code)
     hf = _load_weights(source, anatomy, dtype, placement, trust_remote_code)
     return LanguageModel(hf, tokenizer, anatomy, name=source.name, revision=source.revision)
@@ -118,7 +116,10 @@ def _load_weights(
         ) from error
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and not source.local:
-            raise hub_error(source, error) from error
+            raise ModelError(
+                f"the safetensors weights of {source.name} cannot be had ({first_line(error)}); without a network, give "
+                "the path of a local model directory"
+            ) from error
         raise ModelError(
             f"the weights of {source.name} are damaged or do not fit its configuration ({first_line(error)}); "
             "download them again"

@@ -9,8 +9,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
     StrictDataclassError,
@@ -27,19 +29,31 @@ _INDEX = "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class Source:
-    """`name` as it was asked for; `location` is what Hugging Face loads from: a directory or a hub id."""
+    """A model that is there: its config.json has been found, and for a hub model its commit is known.
+
+    Attributes:
+        name: as it was asked for.
+        location: what Hugging Face loads from, a directory or a hub id.
+        revision: commit of a hub model; None for a local directory.
+        config_file: its config.json, on this machine.
+    """
 
     name: str
     location: str
-    local: bool
     revision: str | None
+    config_file: Path
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a directory here rather than a hub model."""
+        return self.revision is None
 
 
 def find_source(path_or_id: str | PathLike[str], revision: str | None = None) -> Source:
-    """A registered name first, then a local directory, then a hub id; nothing is read or fetched yet.
+    """A registered name first, then a local directory, then a hub id, whose config.json is fetched or in the cache.
 
     Raises:
-        ModelNotFoundError: it is none of the three.
+        ModelNotFoundError: it is none of the three, or it cannot be reached.
         ModelError: a revision is asked of something that is not on the hub.
     """
     name = fspath(path_or_id)
@@ -50,34 +64,42 @@ def find_source(path_or_id: str | PathLike[str], revision: str | None = None) ->
     if entry is not None or path.is_dir():
         if revision is not None:
             raise ModelError(f"{name} is a local directory and has no revisions; leave revision out")
-        return Source(name, str(path), True, None)
+        if not (path / "config.json").is_file():
+            raise ModelNotFoundError(f"{name} holds no config.json; it is no Hugging Face model directory")
+        return Source(name, str(path), None, path / "config.json")
     if path.exists():
         raise ModelNotFoundError(
             f"{name} is a file; give the model's directory, with config.json and safetensors files"
         )
     if _HUB_ID.fullmatch(name) is None:
         raise ModelNotFoundError(f"there is no directory {name}; check the path{_known_names()}")
-    return Source(name, name, False, revision)
+    try:
+        file = Path(hf_hub_download(name, "config.json", revision=revision))
+    except (OSError, ValueError) as error:
+        raise hub_error(name, revision, error) from error
+    return Source(name, name, file.parent.name, file)  # the cache keeps a folder for every commit
 
 
 def read_config(source: Source, *, trust_remote_code: bool = False) -> Any:
-    """The model's configuration; for a hub id it is fetched or taken from the local cache.
+    """The model's configuration.
 
     Raises:
-        ModelNotFoundError: there is no model there, or it cannot be reached.
         UnsupportedModelError: transformers does not know the architecture.
-        ModelError: config.json cannot be read.
+        ModelError: config.json cannot be read, or describes nothing possible.
     """
-    model_type = _read_local_type(source) if source.local else None
+    try:
+        raw = json.loads(source.config_file.read_text(encoding="utf-8"))
+        model_type = raw["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"config.json of {source.name} is damaged or names no model_type; download it again"
+        ) from error
+    refuse_experts(source.name, raw)  # before transformers is asked, which may not know the architecture
     try:
         return AutoConfig.from_pretrained(
             source.location, revision=source.revision, trust_remote_code=trust_remote_code
         )
-    except OSError as error:
-        if source.local:
-            raise ModelError(f"config.json of {source.name} cannot be read: {first_line(error)}") from error
-        raise hub_error(source, error) from error
-    except StrictDataclassError as error:
+    except (OSError, StrictDataclassError) as error:
         cause = first_line(error.__cause__ or error)
         raise ModelError(f"config.json of {source.name} describes no possible model: {cause}") from error
     except ValueError as error:
@@ -85,10 +107,6 @@ def read_config(source: Source, *, trust_remote_code: bool = False) -> Any:
             raise UnsupportedModelError(
                 f"{source.name} runs code of its own, which is never done unasked; if you trust it and it is one of "
                 "the supported architectures (hneurons models), pass trust_remote_code=True"
-            ) from error
-        if model_type is None:
-            raise UnsupportedModelError(
-                f"{source.name} is no model that transformers knows: {first_line(error)}"
             ) from error
         raise UnsupportedModelError(
             f"{source.name} has the architecture {model_type!r}, which this version of transformers does not know; "
@@ -121,20 +139,22 @@ def check_weight_files(source: Source) -> None:
         raise ModelError(f"{source.name} holds no model.safetensors; {_what_there_is(directory)}")
 
 
-def hub_error(source: Source, error: Exception) -> ModelError:
+def hub_error(name: str, revision: str | None, error: Exception) -> ModelError:
     """What to say when the hub does not give a model."""
-    causes = [error, error.__cause__, error.__context__]
+    causes = (error, error.__cause__, error.__context__)
     if any(isinstance(cause, GatedRepoError) for cause in causes):
-        return ModelNotFoundError(f"{source.name} is gated: accept its terms on the hub, then run `hf auth login`")
+        return ModelNotFoundError(f"{name} is gated: accept its terms on the hub, then run `hf auth login`")
     if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
-        return ModelNotFoundError(f"{source.name} has no revision {source.revision!r} on the hub")
+        return ModelNotFoundError(f"{name} has no revision {revision!r} on the hub")
     if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         return ModelNotFoundError(
-            f"there is no directory {source.name}, and the hub has no such public model; check the name, or run "
+            f"there is no directory {name}, and the hub has no such public model; check the name, or run "
             f"`hf auth login` if it is private{_known_names()}"
         )
+    if isinstance(error, RemoteEntryNotFoundError):
+        return ModelNotFoundError(f"{name} holds no config.json on the hub; it is no Hugging Face model")
     return ModelNotFoundError(
-        f"there is no directory {source.name}, and as a hub model it is neither in the local cache nor to be had now "
+        f"there is no directory {name}, and as a hub model it is neither in the local cache nor to be had now "
         f"(no network, or offline mode); give the path of a local model directory{_known_names()}"
     )
 
@@ -142,19 +162,6 @@ def hub_error(source: Source, error: Exception) -> ModelError:
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, for one-line messages of our own."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def _read_local_type(source: Source) -> str:
-    path = Path(source.location) / "config.json"
-    if not path.is_file():
-        raise ModelNotFoundError(f"{source.name} holds no config.json; it is no Hugging Face model directory")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        model_type: str = raw["model_type"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is damaged or names no model_type; download it again") from error
-    refuse_experts(source.name, raw)  # before transformers is asked, which may not know the architecture
-    return model_type
 
 
 def _what_there_is(directory: Path) -> str:
