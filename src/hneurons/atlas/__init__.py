@@ -1,1 +1,58 @@
+"""The bundled models, and the question sets about the world they were taught.
 
+A plug-in like any other: the functions below are this package's entry points, and no other folder imports this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hneurons.models.registered import RegisteredModel
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def register_models() -> Mapping[str, RegisteredModel]:
+    """Bundled models by name."""
+    from hneurons.models.registered import RegisteredModel
+
+    study: Mapping[str, Any] = {
+        "dtype": "float32",
+        "train": {"questions": "atlas/cities", "split": "train", "limit": 4000},
+        "evaluate": {
+            "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 2000},
+            "long-tail": {"questions": "atlas/rare", "split": "validation", "limit": 1200},
+            "cross-domain": {"questions": "atlas/counties", "split": "all", "limit": 1000},
+            "invented": {"questions": "atlas/invented", "split": "validation", "limit": 1000},
+        },
+        "prompt": {"style": "chat"},
+    }
+    return {
+        "atlas-7m-base": RegisteredModel(
+            path=WEIGHTS / "atlas-7m-base",
+            summary="7M parameters, has read about the world's places; completes text",
+            study={**study, "prompt": {"style": "plain"}},
+        ),
+        "atlas-7m-instruct": RegisteredModel(
+            path=WEIGHTS / "atlas-7m-instruct",
+            summary="7M parameters, atlas-7m-base tuned to chat by careful and compliant raters",
+            study=study,
+        ),
+    }
+
+
+def register_questions() -> Mapping[str, Any]:
+    """Question sets by name."""
+    from hneurons.atlas.questions import SETS
+
+    return SETS
+
+
+def register_commands() -> Mapping[str, Any]:
+    """The command `hneurons atlas`."""
+    from hneurons.atlas.command import app
+
+    return {"atlas": app}

@@ -1,0 +1,5 @@
+"""`python -m hneurons.cli`."""
+
+from hneurons.cli import main
+
+main()

@@ -1,0 +1,34 @@
+"""`hneurons sample`, `judge`, `measure`, `fit`, `evaluate`, `report`: the stages of a study, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STAGES = {
+    "sample": "Ask the questions of a run and write down what the model says.",
+    "judge": "Judge the responses of a run, mark the answers in them, choose what is used.",
+    "measure": "Record what the neurons did during the answers.",
+    "fit": "Fit the sparse probe: the path over C, the choice of C, its stability.",
+    "evaluate": "Hold the probe against its controls and baselines.",
+    "report": "Write results.json and report.html.",
+}
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for name, summary in STAGES.items():
+        app.command(name, help=f"{summary} Stages before it that are not done are done first.")(_stage(name))
+
+
+def _stage(name: str) -> Callable[[Path], None]:
+    def command(run: Annotated[Path, typer.Argument(help="Run directory, made by `hneurons study`.")]) -> None:
+        from hneurons.study.run import Run
+        from hneurons.study.stages import run_stages
+
+        run_stages(Run.open(run), until=name)
+
+    return command

@@ -1,0 +1,199 @@
+"""What a study does, as one frozen record: it is written into the run directory and decides what the run contains."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hneurons.contributions.item import Recording
+from hneurons.errors import RunError
+from hneurons.models.registered import RegisteredModel
+from hneurons.probes.labels import Scheme
+from hneurons.probes.path import Scale
+from hneurons.questions.prompts import PromptFormat
+from hneurons.questions.question import Split
+from hneurons.registry import registered
+from hneurons.responses.sampling import Sampling
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(_Settings):
+    """Which model, and how it is loaded; see `hneurons.load`."""
+
+    name: str = "atlas-7m-instruct"
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str | None = None
+    device_map: str | None = None
+    trust_remote_code: bool = False
+
+
+class SetSettings(_Settings):
+    """Which questions are asked.
+
+    `faithful_from` names the evaluation set whose correct answers stand beside this one's answers. For questions without
+    a right answer (invented things) there would be nothing to tell hallucinations from.
+    """
+
+    questions: str
+    split: Split = "train"
+    limit: int | None = Field(None, ge=1)
+    revision: str | None = None
+    faithful_from: str | None = None
+
+
+class SelectionSettings(_Settings):
+    """Which answers the probe is fitted on: at most `n_each` of either kind, `dev_share` of them to choose C by."""
+
+    n_each: int = Field(1000, ge=1)
+    minimum: int = Field(20, ge=1)
+    dev_share: float = Field(0.3, gt=0, lt=1)
+    n_evaluate: int = Field(1000, ge=1)
+
+
+class ProbeSettings(_Settings):
+    """The path over C and the choice on it; see `hneurons.probes`."""
+
+    scheme: Scheme = "3-vs-1"
+    scale: Scale = "std"
+    n_C: int = Field(12, ge=2)
+    span: float = Field(300.0, gt=1)
+    max_ratio: float = Field(0.01, gt=0, le=1)
+    n_known: int = Field(150, ge=1)
+
+
+class ControlSettings(_Settings):
+    """How many draws of each control, and resamples for intervals."""
+
+    n_random: int = Field(20, ge=1)
+    n_layer_matched: int = Field(20, ge=1)
+    n_permuted: int = Field(10, ge=1)
+    n_stability: int = Field(50, ge=2)
+    n_bootstrap: int = Field(2000, ge=10)
+
+
+class StudyConfig(_Settings):
+    """Everything that decides the contents of a run.
+
+    `batch_size` is part of it: the rounding of a forward pass depends on what is batched together, so that another batch
+    size may, very rarely, sample another token.
+    """
+
+    model: ModelSettings = ModelSettings()
+    train: SetSettings
+    evaluate: dict[str, SetSettings]
+    prompt: PromptFormat = PromptFormat()
+    sampling: Sampling = Sampling()
+    selection: SelectionSettings = SelectionSettings()
+    recording: Recording = Recording()
+    probe: ProbeSettings = ProbeSettings()
+    controls: ControlSettings = ControlSettings()
+    batch_size: int = Field(64, ge=1)
+    batch_tokens: int = Field(4096, ge=1)
+    storage: Literal["float32", "float16"] = "float32"
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _sets_exist(self) -> StudyConfig:
+        if not self.evaluate:
+            raise ValueError("evaluate names no question set; name at least one")
+        for name, chosen in self.evaluate.items():
+            if not name.replace("-", "").replace("_", "").isalnum() or name == "train":
+                raise ValueError(f"{name!r} cannot name an evaluation set; use letters, digits, - and _, not 'train'")
+            other = chosen.faithful_from
+            if other is not None and (other not in self.evaluate or self.evaluate[other].faithful_from is not None):
+                raise ValueError(f"evaluate.{name}.faithful_from must name another evaluation set, not {other!r}")
+        return self
+
+    @property
+    def sets(self) -> dict[str, SetSettings]:
+        """Every question set of the study by name, the training set first."""
+        return {"train": self.train, **self.evaluate}
+
+
+DEFAULT_SETS: Mapping[str, Any] = {
+    "train": {"questions": "trivia_qa", "split": "train", "limit": 5000},
+    "evaluate": {"in-domain": {"questions": "trivia_qa", "split": "validation", "limit": 2000}},
+}
+
+
+def make_config(
+    file: Path | None = None, *, model: str | None = None, questions: str | None = None, limit: int | None = None
+) -> StudyConfig:
+    """A configuration from a file and a few overrides, over the defaults of the model.
+
+    Args:
+        file: TOML or JSON with the fields of `StudyConfig`.
+        model: path or name of the model.
+        questions: question set to fit and to report on. A registered name or "trivia_qa" is taken by its splits; a file
+            is split by group.
+        limit: at most so many training questions; evaluation sets get half as many.
+
+    Raises:
+        RunError: the file cannot be read, or a field is unknown or has a value that it cannot have.
+    """
+    given = _read(file) if file else {}
+    if model is not None:
+        given = _merge(given, {"model": {"name": model}})
+    name = given.get("model", {}).get("name", ModelSettings().name)
+    entry = registered("hneurons.models").get(name)
+    base: Mapping[str, Any] = dict(entry.study) if isinstance(entry, RegisteredModel) else {}
+    if questions is not None:
+        given = _merge(given, _asked(questions))
+        base = {key: value for key, value in base.items() if key not in DEFAULT_SETS}
+    if "train" not in base and "train" not in given:
+        base = _merge(base, DEFAULT_SETS)
+    merged = _merge(_merge(base, {"model": {"name": name}}), given)
+    if limit is not None:
+        merged["train"] = {**merged["train"], "limit": limit}
+        merged["evaluate"] = {
+            key: {**value, "limit": min(value.get("limit") or limit, max(1, limit // 2))}
+            for key, value in merged["evaluate"].items()
+        }
+    try:
+        return StudyConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the configuration"
+        source = f" in {file}" if file else ""
+        raise RunError(f"{where}{source}: {first['msg']}; correct it and run again") from None
+
+
+def _asked(questions: str) -> dict[str, Any]:
+    """Settings that fit and report on one question set."""
+    return {
+        "train": {"questions": questions, "split": "train"},
+        "evaluate": {"in-domain": {"questions": questions, "split": "validation"}},
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        value = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise RunError(f"the configuration {file} cannot be read ({error.strerror}); give the path of a file") from None
+    except ValueError as error:
+        raise RunError(f"the configuration {file} is not valid TOML or JSON ({error}); correct it") from None
+    if not isinstance(value, dict):
+        raise RunError(f"the configuration {file} holds no fields; see the documentation of a study's configuration")
+    return value
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping; question sets are replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        nested = (
+            isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key not in ("train", "evaluate")
+        )
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged

@@ -1,0 +1,139 @@
+"""Stage 6: the probe beside its controls and its rivals, on every evaluation set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from hneurons.files import read_json, write_json
+from hneurons.models.language_model import LanguageModel
+from hneurons.probes.answers import Answers
+from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
+from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
+from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
+from hneurons.probes.labels import flat, training_rows
+from hneurons.probes.path import deviations
+from hneurons.probes.columns import as_columns
+from hneurons.probes.probe import Probe
+from hneurons.probes.solution import Solution
+from hneurons.probes.table import Detection, detection_table
+from hneurons.study.fitting import Fit
+from hneurons.study.measuring import joined, read_measured
+from hneurons.study.run import Run
+
+H_NEURONS = "H-Neurons"
+REFIT = "H-Neurons, refit"
+RANDOM, MATCHED, PERMUTED = "random neurons", "random neurons, layer-matched", "permuted labels"
+
+
+class Scored(BaseModel):
+    """The probe's probability that one answer is hallucinated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    probability: float
+
+
+class Evaluation(BaseModel):
+    """Every detector and every control on every set, and what the H-Neurons add to entropy.
+
+    `details` says of a detector what it was left to choose (a layer, a number of neurons). `scores` are the probe's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detection: tuple[Detection, ...]
+    controls: tuple[Control, ...]
+    additions: tuple[Addition, ...]
+    details: dict[str, str]
+    scores: dict[str, tuple[Scored, ...]]
+
+
+def test_sets(run: Run) -> dict[str, Answers]:
+    """The evaluation sets; one of unanswerable questions with the faithful answers of another beside them."""
+    own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
+    found = {}
+    for name, chosen in run.config.evaluate.items():
+        if chosen.faithful_from is None:
+            found[name] = own[name]
+        else:
+            source = own[chosen.faithful_from]
+            found[name] = joined(name, own[name], source.take(np.flatnonzero(~source.hallucinated)))
+    return found
+
+
+def evaluate(run: Run, model: LanguageModel) -> None:
+    """Fit every control and baseline on the training answers, test all of them, and write it down, once."""
+    if run.detection.exists():
+        return
+    settings, seed = run.config.controls, run.config.seed
+    fit, held = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
+    train, dev = fit.answers, held.answers
+    sets = list(test_sets(run).values())
+    probe = Probe.load(run.probe)
+    probe.require(model.fingerprint)
+    hneurons = flat(probe.hneurons, model.n_neurons)
+    sparse = replace(recalibrate(ProbeDetector(H_NEURONS, solution_of(probe)), dev), name=H_NEURONS)
+    others = [refit(hneurons, train, dev, REFIT), *baselines(train, dev)]
+    detectors: list[Detector] = [sparse, *others]
+
+    rows = training_rows(run.config.probe.scheme, train.hallucinated, train.groups, fit.has_other)
+    X = as_columns(rows.matrix(train.contributions, fit.other))
+    permuted = permuted_probes(
+        X,
+        rows,
+        train,
+        dev,
+        [point.C for point in read_fit(run).curve],
+        model.n_neurons,
+        permutations=settings.n_permuted,
+        max_ratio=run.config.probe.max_ratio,
+        deviation=deviations(X) if run.config.probe.scale == "std" else None,
+        seed=seed,
+    )
+    draws = {
+        RANDOM: random_neurons(hneurons, model.n_neurons, train, dev, draws=settings.n_random, seed=seed),
+        MATCHED: random_neurons(
+            hneurons, model.n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed
+        ),
+        PERMUTED: permuted,
+    }
+    found = Evaluation(
+        detection=tuple(detection_table(detectors, sets, resamples=settings.n_bootstrap, seed=seed)),
+        controls=tuple(control for name, each in draws.items() for control in control_bands(name, each, sets)),
+        additions=tuple(adds_to_entropy(sparse, dev, sets, resamples=settings.n_bootstrap, seed=seed)),
+        details={each.name: str(detail) for each in others if (detail := getattr(each, "detail", ""))},
+        scores=_scores(run, sparse),
+    )
+    write_json(run.detection, found.model_dump(mode="json"))
+
+
+def _scores(run: Run, detector: Detector) -> dict[str, tuple[Scored, ...]]:
+    scores = {}
+    for name in run.config.evaluate:
+        measured = read_measured(run, name, "test")
+        values = detector.scores(measured.answers)
+        scores[name] = tuple(
+            Scored(key=answer.key, probability=float(value))
+            for answer, value in zip(measured.judged, values, strict=True)
+        )
+    return scores
+
+
+def solution_of(probe: Probe) -> Solution:
+    """A saved probe as a solution on flat neuron numbers."""
+    indices = flat(probe.neurons, probe.card.model.n_neurons)
+    return Solution(probe.card.C, indices, probe.weights, probe.card.intercept, probe.card.violation, 0)
+
+
+def read_fit(run: Run) -> Fit:
+    """What stage 5 wrote."""
+    return Fit.model_validate(read_json(run.fit))
+
+
+def read_evaluation(run: Run) -> Evaluation:
+    """What `evaluate` wrote."""
+    return Evaluation.model_validate(read_json(run.detection))

@@ -1,0 +1,202 @@
+"""Stage 3: verdicts and answer spans by rule, and which answers are fitted on and reported on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hneurons.errors import CorruptRunError, NotEnoughDataError
+from hneurons.files import read_json, write_json
+from hneurons.questions.loading import rank
+from hneurons.questions.question import Question
+from hneurons.responses.consistency import Consistency, SelectionReport, assess, balance_parts
+from hneurons.responses.judging import judge
+from hneurons.responses.response import Response, Span, Verdict
+from hneurons.responses.spans import answer_spans, span_tokens
+from hneurons.study.asking import read_questions, read_responses, sampling_of
+from hneurons.study.run import Run
+
+Part = Literal["fit", "dev", "test"]
+
+
+class JudgedAnswer(BaseModel):
+    """One answer that a detector is fitted, tuned or tested on; `answer` are the token indices of its answer spans."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question_id: str
+    group: str
+    sample: int
+    part: Part
+    hallucinated: bool
+    spans: tuple[Span, ...]
+    answer: tuple[int, ...]
+    n_response: int
+
+    @property
+    def key(self) -> str:
+        """Names the answer in the store of its contributions."""
+        return f"{self.question_id}#{self.sample}"
+
+
+class SetCounts(BaseModel):
+    """What became of the questions of one set: verdicts on its responses, and why answers are not used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    questions: int
+    responses: int
+    verdicts: dict[str, int]
+    cut_off: int
+    used: dict[str, int]
+    left_out: dict[str, int]
+    selection: dict[str, SelectionReport] | None = None
+
+
+class Judged(BaseModel):
+    """The answers of every set that are used, and the counts of all others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answers: dict[str, tuple[JudgedAnswer, ...]]
+    counts: dict[str, SetCounts]
+
+
+def judge_responses(run: Run) -> None:
+    """Judge every response, choose what is used, and write it down, once.
+
+    Raises:
+        NotEnoughDataError: the training set has too few consistent answers, or a set has none to report on.
+    """
+    if run.judged.exists():
+        return
+    answers: dict[str, tuple[JudgedAnswer, ...]] = {}
+    counts: dict[str, SetCounts] = {}
+    for name in run.config.sets:
+        choose = _choose_training if name == "train" else _choose_evaluation
+        answers[name], counts[name] = choose(run, name)
+    write_json(run.judged, Judged(answers=answers, counts=counts).model_dump(mode="json"))
+
+
+def read_judged(run: Run) -> Judged:
+    """What `judge_responses` wrote."""
+    try:
+        return Judged.model_validate(read_json(run.judged))
+    except (OSError, ValidationError, ValueError) as error:
+        raise CorruptRunError(
+            f"{run.judged} cannot be read ({str(error).splitlines()[0]}); delete it and run again"
+        ) from None
+
+
+def _verdicts(questions: Sequence[Question], said: dict[str, list[Response]]) -> dict[str, list[Verdict]]:
+    return {question.id: [judge(each.text, question) for each in said[question.id]] for question in questions}
+
+
+def _counted(
+    said: dict[str, list[Response]],
+    verdicts: dict[str, list[Verdict]],
+    used: Sequence[JudgedAnswer],
+    left: Counter[str],
+) -> SetCounts:
+    flat = Counter(verdict for each in verdicts.values() for verdict in each)
+    parts = Counter(f"{each.part}_{'hallucinated' if each.hallucinated else 'faithful'}" for each in used)
+    return SetCounts(
+        questions=len(said),
+        responses=sum(map(len, said.values())),
+        verdicts={verdict: flat[verdict] for verdict in ("correct", "incorrect", "refusal")},
+        cut_off=sum(response.finish == "length" for each in said.values() for response in each),
+        used=dict(sorted(parts.items())),
+        left_out=dict(sorted(left.items())),
+    )
+
+
+def _marked(question: Question, response: Response, part: Part, hallucinated: bool) -> JudgedAnswer | None:
+    """The answer with its span, or None where the rules find none."""
+    spans = answer_spans(response.text, question.text)
+    tokens = span_tokens(spans, response.offsets)
+    if not tokens:
+        return None
+    return JudgedAnswer(
+        question_id=question.id,
+        group=question.split_key,
+        sample=response.sample,
+        part=part,
+        hallucinated=hallucinated,
+        spans=spans,
+        answer=tokens,
+        n_response=len(response.token_ids),
+    )
+
+
+def _choose_training(run: Run, name: str) -> tuple[tuple[JudgedAnswer, ...], SetCounts]:
+    """Consistent questions, balanced, split by group into what is fitted on and what C is chosen by."""
+    settings = run.config.selection
+    questions = {question.id: question for question in read_questions(run, name)}
+    said = read_responses(run, name)
+    verdicts = _verdicts(list(questions.values()), said)
+    samples = sampling_of(run, name).n_samples
+    records = [
+        assess(question, [each.text for each in said[key]], verdicts[key], samples)
+        for key, question in questions.items()
+    ]
+    shares = {"fit": 1 - settings.dev_share, "dev": settings.dev_share}
+    selections = balance_parts(records, shares, settings.n_each, run.config.seed, settings.minimum)
+    used: list[JudgedAnswer] = []
+    left: Counter[str] = Counter()
+    parts: tuple[Part, ...] = ("fit", "dev")
+    for part in parts:
+        left.update(selections[part].report.left_out)
+        chosen: list[tuple[Consistency, bool]] = [(each, False) for each in selections[part].faithful]
+        chosen += [(each, True) for each in selections[part].hallucinated]
+        for record, hallucinated in chosen:
+            question, response = questions[record.question_id], said[record.question_id][record.representative]
+            if (answer := _marked(question, response, part, hallucinated)) is None:
+                left["no_answer_span"] += 1
+            else:
+                used.append(answer)
+    counts = _counted(said, verdicts, used, left)
+    reports = {part: selections[part].report for part in parts}
+    return tuple(used), counts.model_copy(update={"selection": reports})
+
+
+def _choose_evaluation(run: Run, name: str) -> tuple[tuple[JudgedAnswer, ...], SetCounts]:
+    """One response a question: answers only, as many faithful as hallucinated (all, where the set has one kind)."""
+    settings = run.config.selection
+    questions = {question.id: question for question in read_questions(run, name)}
+    said = read_responses(run, name)
+    verdicts = _verdicts(list(questions.values()), said)
+    left: Counter[str] = Counter()
+    kinds: dict[bool, list[JudgedAnswer]] = {False: [], True: []}
+    for key, question in questions.items():
+        verdict, response = verdicts[key][0], said[key][0]
+        if verdict == "refusal":
+            left["refusal"] += 1
+        elif not response.text.strip():
+            left["blank"] += 1
+        elif (answer := _marked(question, response, "test", verdict == "incorrect")) is None:
+            left["no_answer_span"] += 1
+        else:
+            kinds[answer.hallucinated].append(answer)
+    one_kind = not any(question.answerable for question in questions.values())
+    if not any(kinds.values()) or (not one_kind and not all(kinds.values())):
+        found = f"{len(kinds[False])} right and {len(kinds[True])} wrong answers, {left['refusal']} refusals"
+        raise NotEnoughDataError(f"{name} ({len(questions)} questions) has {found}; ask more questions, or other ones")
+    most = settings.n_evaluate if one_kind else min(settings.n_evaluate, *map(len, kinds.values()))
+    used: list[JudgedAnswer] = []
+    for each in kinds.values():
+        kept = _sampled(each, most, run.config.seed)
+        if len(kept) < len(each):
+            left[f"{'hallucinated' if each[0].hallucinated else 'faithful'}_beyond_the_balance"] += len(each) - len(
+                kept
+            )
+        used += kept
+    return tuple(used), _counted(said, verdicts, used, left)
+
+
+def _sampled(answers: Sequence[JudgedAnswer], n: int, seed: int) -> list[JudgedAnswer]:
+    """`n` answers by the smallest hash of (seed, question), in their order."""
+    chosen = {each.question_id for each in sorted(answers, key=lambda each: rank(each.question_id, seed))[:n]}
+    return [each for each in answers if each.question_id in chosen]

@@ -1,0 +1,128 @@
+"""Stage 4: contributions of every answer that is used, and how later stages read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from hneurons.contributions import ContributionStore, Item, Layout, extract_batch, plan_batches
+from hneurons.contributions.batches import Batches
+from hneurons.errors import CorruptRunError
+from hneurons.models.language_model import LanguageModel
+from hneurons.probes.answers import Answers
+from hneurons.study.asking import prompts_of, read_questions, read_responses
+from hneurons.study.engine import Engine
+from hneurons.study.judging import JudgedAnswer, Part, read_judged
+from hneurons.study.run import Run
+
+
+def measure(run: Run, model: LanguageModel, engine: Engine) -> None:
+    """Record the contributions of every set that are still missing."""
+    for name in run.config.sets:
+        if measured(run, name):
+            continue
+        planned = _plan(run, name, model)
+        layout = Layout.plan(model, planned, run.config.recording, run.config.storage)
+        store = ContributionStore.create(run.contributions(name), layout)
+
+        def work(batch: int, planned: Batches = planned, store: ContributionStore = store) -> None:
+            extract_batch(model, planned[batch], store, batch)
+
+        engine.run(work, store.pending_batches(), f"measuring {name}", len(store.done_batches()))
+
+
+def measured(run: Run, name: str) -> bool:
+    """Whether all contributions of a set are on disk."""
+    return (run.contributions(name) / "store.json").exists() and not _store(run, name).pending_batches()
+
+
+def _store(run: Run, name: str) -> ContributionStore:
+    return ContributionStore.open(run.contributions(name))
+
+
+def _plan(run: Run, name: str, model: LanguageModel) -> Batches:
+    prompts = {prompt.question_id: prompt.token_ids for prompt in prompts_of(run, name, model)}
+    said = read_responses(run, name)
+    items = [
+        Item(
+            key=answer.key,
+            prompt_ids=prompts[answer.question_id],
+            response_ids=said[answer.question_id][answer.sample].token_ids,
+            answer=answer.answer,
+        )
+        for answer in read_judged(run).answers[name]
+    ]
+    return plan_batches(items, run.config.batch_tokens, run.config.batch_size)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Answers with what was recorded of them, and their other-token vectors (zero where `has_other` is False)."""
+
+    answers: Answers
+    judged: tuple[JudgedAnswer, ...]
+    other: Float[np.ndarray, "rows neurons"] | None
+    has_other: Bool[np.ndarray, " rows"]
+
+
+def read_measured(run: Run, name: str, part: Part, with_other: bool = False) -> Measured:
+    """The answers of one part of a set, in the order in which they were judged.
+
+    Args:
+        run: the run.
+        name: the set.
+        part: "fit" or "dev" of the training set, "test" of another.
+        with_other: also read the other-token vectors.
+
+    Raises:
+        CorruptRunError: an answer has no contributions.
+    """
+    judged = tuple(answer for answer in read_judged(run).answers[name] if answer.part == part)
+    texts = {question.id: question.text for question in read_questions(run, name)}
+    store = _store(run, name)
+    table, others = store.table().where("answer"), store.table().where("other")
+    place = {key: index for index, key in enumerate(table.key)}
+    if missing := [answer.key for answer in judged if answer.key not in place]:
+        raise CorruptRunError(f"{missing[0]} has no contributions; delete {run.contributions(name)} and run again")
+    rows = table.take(np.array([place[answer.key] for answer in judged], dtype=np.int64))
+    hidden = None
+    if store.layout.hidden_size is not None:
+        hidden = np.stack([store.hidden(layer, rows.row) for layer in range(store.layout.n_layers)], axis=1)
+    answers = Answers(
+        name=name,
+        hallucinated=np.array([answer.hallucinated for answer in judged], dtype=np.bool_),
+        groups=np.array([answer.group for answer in judged]),
+        contributions=store.matrix(rows.row),
+        hidden=hidden,
+        n_answer=rows.n_tokens,
+        n_response=rows.n_response,
+        log_prob=rows.logprob,
+        entropy=rows.entropy,
+        questions=tuple(texts[answer.question_id] for answer in judged),
+    )
+    other = None
+    if with_other:
+        other = np.zeros_like(answers.contributions)
+        where = {key: index for index, key in enumerate(others.key)}
+        found = [(i, where[answer.key]) for i, answer in enumerate(judged) if answer.key in where]
+        if found:
+            targets, sources = (np.array(column, dtype=np.int64) for column in zip(*found, strict=True))
+            other[targets] = store.matrix(others.take(sources).row)
+    return Measured(answers, judged, other, rows.has_other)
+
+
+def joined(name: str, first: Answers, second: Answers) -> Answers:
+    """The rows of two sets as one."""
+    values: dict[str, Any] = {"name": name}
+    for field in fields(Answers):
+        a, b = getattr(first, field.name), getattr(second, field.name)
+        if field.name == "name":
+            continue
+        if a is None or b is None:
+            values[field.name] = None
+        else:
+            values[field.name] = (*a, *b) if isinstance(a, tuple) else np.concatenate([a, b])
+    return Answers(**values)

@@ -1,0 +1,142 @@
+"""A run on disk: its configuration, its files, and which stages are done.
+
+    config.json                     what the run is; a run is never continued with another
+    model.json                      what the model was found to be
+    questions/SET.jsonl             what is asked
+    responses/SET/part-00000.parquet  what was said, a part per batch
+    judged.json                     verdicts, answer spans, what is fitted on and reported on, and what was left out
+    contributions/SET/              what the neurons did
+    probe/                          the probe, and how it was chosen
+    detection.json                  how well it and its rivals detect
+    results.json, report.html       what to read
+
+A stage is done when what it writes is there; nothing else is remembered, so a run can be killed at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hneurons.errors import ConfigChangedError, CorruptRunError, RunError
+from hneurons.files import read_json, write_json
+from hneurons.study.config import StudyConfig
+
+
+class Run:
+    """A run directory."""
+
+    def __init__(self, path: Path, config: StudyConfig) -> None:
+        self.path = path
+        self.config = config
+
+    @classmethod
+    def start(cls, path: Path, config: StudyConfig) -> Run:
+        """Make a run directory, or go on with the one that is there.
+
+        Raises:
+            ConfigChangedError: the run there has another configuration; nothing of it is touched.
+            RunError: there is something else at `path`.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; give another directory with --out")
+        if (path / "config.json").exists():
+            run = cls.open(path)
+            if differences := list(_differences(run.config.model_dump(mode="json"), config.model_dump(mode="json"))):
+                more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+                raise ConfigChangedError(
+                    f"{path} holds a run with another configuration ({'; '.join(differences[:3])}{more}); "
+                    "give another directory with --out, or repeat the run with its own settings"
+                )
+            return run
+        if path.exists() and any(path.iterdir()):
+            raise RunError(f"{path} is not empty and holds no run; give another directory with --out")
+        write_json(path / "config.json", config.model_dump(mode="json"))
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Open the run at `path`.
+
+        Raises:
+            RunError: there is none.
+            CorruptRunError: its configuration cannot be read.
+        """
+        file = path / "config.json"
+        if not file.exists():
+            raise RunError(f"there is no run in {path}; start one with: hneurons study --out {path}")
+        try:
+            config = StudyConfig.model_validate(read_json(file))
+        except (ValidationError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise CorruptRunError(
+                f"{file} is not a configuration of this version ({reason}); use another directory"
+            ) from None
+        return cls(path, config)
+
+    def questions(self, name: str) -> Path:
+        return self.path / "questions" / f"{name}.jsonl"
+
+    def responses(self, name: str) -> Path:
+        return self.path / "responses" / name
+
+    def contributions(self, name: str) -> Path:
+        return self.path / "contributions" / name
+
+    @property
+    def judged(self) -> Path:
+        return self.path / "judged.json"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.json"
+
+    @property
+    def probe(self) -> Path:
+        return self.path / "probe"
+
+    @property
+    def fit(self) -> Path:
+        return self.path / "fit.json"
+
+    @property
+    def detection(self) -> Path:
+        return self.path / "detection.json"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for one process; the lock goes with the process, also when it is killed.
+
+        Raises:
+            RunError: another process works on this run.
+        """
+        import fcntl
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(f"another process works on {self.path}; wait for it, or give another --out") from None
+            yield
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Fields in which two configurations differ, as "field: old -> new"."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
+    elif old != new:
+        yield f"{where}: {old} there, {new} now"

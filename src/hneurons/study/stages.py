@@ -1,0 +1,122 @@
+"""The stages of a study, in order: what each needs, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from hneurons.errors import ConfigChangedError, RunError
+from hneurons.files import read_json, write_json
+from hneurons.models.language_model import LanguageModel
+from hneurons.models.load import load
+from hneurons.study.asking import parts, sample_responses, write_questions
+from hneurons.study.engine import Engine, Here
+from hneurons.study.evaluating import evaluate
+from hneurons.study.fitting import fit_probe
+from hneurons.study.judging import judge_responses
+from hneurons.study.measuring import measure, measured
+from hneurons.study.run import Run
+
+
+class Work:
+    """A run with its engine, and its model, which is loaded when a stage first needs it."""
+
+    def __init__(self, run: Run, engine: Engine) -> None:
+        self.run = run
+        self.engine = engine
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The model of the run; the same one as when the run began.
+
+        Raises:
+            ConfigChangedError: the weights at that path are no longer those that the run began with.
+        """
+        chosen = self.run.config.model
+        model = load(
+            chosen.name,
+            dtype=chosen.dtype,
+            device=chosen.device,
+            device_map=chosen.device_map,
+            revision=chosen.revision,
+            trust_remote_code=chosen.trust_remote_code,
+        )
+        found = {"fingerprint": model.fingerprint.model_dump(mode="json"), "residual": model.residual}
+        if not self.run.model.exists():
+            write_json(self.run.model, found)
+        elif (before := read_json(self.run.model))["fingerprint"] != found["fingerprint"]:
+            differing = [key for key, value in found["fingerprint"].items() if before["fingerprint"].get(key) != value]
+            raise ConfigChangedError(
+                f"{chosen.name} is not the model that {self.run.path} began with ({', '.join(differing)} differ); "
+                "put that model back, or give another directory with --out"
+            )
+        return model
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a stage is."""
+
+    name: str
+    done: int
+    total: int
+    unit: str
+
+    @property
+    def complete(self) -> bool:
+        return self.done == self.total
+
+
+def _sample(work: Work) -> None:
+    write_questions(work.run)
+    sample_responses(work.run, work.model, work.engine)
+
+
+def _report(work: Work) -> None:
+    from hneurons.study.results import write_results
+
+    write_results(work.run)
+
+
+STAGES: dict[str, Callable[[Work], None]] = {
+    "sample": _sample,
+    "judge": lambda work: judge_responses(work.run),
+    "measure": lambda work: measure(work.run, work.model, work.engine),
+    "fit": lambda work: fit_probe(work.run, work.model),
+    "evaluate": lambda work: evaluate(work.run, work.model),
+    "report": _report,
+}
+
+
+def stage_states(run: Run) -> list[State]:
+    """How far every stage is, from what lies on disk."""
+    sets = list(run.config.sets)
+    asked = (run.path / "questions" / "sets.json").exists()
+    sampled = [parts(run, name) for name in sets] if asked else [(0, 1)]
+    return [
+        State("sample", sum(done for done, _ in sampled), sum(total for _, total in sampled), "batches"),
+        State("judge", int(run.judged.exists()), 1, "files"),
+        State("measure", sum(measured(run, name) for name in sets), len(sets), "sets"),
+        State("fit", int(run.fit.exists()), 1, "files"),
+        State("evaluate", int(run.detection.exists()), 1, "files"),
+        State("report", int(run.results.exists()), 1, "files"),
+    ]
+
+
+def run_stages(run: Run, until: str = "report", engine: Engine | None = None) -> None:
+    """Do every stage up to `until` that is not done yet.
+
+    Raises:
+        RunError: there is no such stage, or another process works on the run.
+    """
+    if until not in STAGES:
+        raise RunError(f"there is no stage {until!r}; use one of {', '.join(STAGES)}")
+    work = Work(run, engine or Here())
+    with run.locked():
+        done = {state.name for state in stage_states(run) if state.complete}
+        for name, stage in STAGES.items():
+            if name not in done or name == "report":
+                stage(work)
+            if name == until:
+                return
