@@ -29,12 +29,13 @@ RANDOM, MATCHED, PERMUTED = "random neurons", "random neurons, layer-matched", "
 
 
 class Scored(BaseModel):
-    """The probe's probability that one answer is hallucinated."""
+    """The probe's probability that one answer is hallucinated, and whether it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     probability: float
+    hallucinated: bool
 
 
 class Evaluation(BaseModel):
@@ -117,7 +118,7 @@ def _scores(run: Run, detector: Detector) -> dict[str, tuple[Scored, ...]]:
         measured = read_measured(run, name, "test")
         values = detector.scores(measured.answers)
         scores[name] = tuple(
-            Scored(key=answer.key, probability=float(value))
+            Scored(key=answer.key, probability=float(value), hallucinated=answer.hallucinated)
             for answer, value in zip(measured.judged, values, strict=True)
         )
     return scores
