@@ -159,6 +159,7 @@ def random_model(limit: int) -> tuple[LanguageModel, list[Prompt]]:
         hf.save_pretrained(directory)
         fast.save_pretrained(Path(directory))
         model = hneurons.load(directory)
+    model.name = "a random model"
     lengths = torch.randint(14, 24, (limit,)).tolist()
     prompts = [Prompt(f"q{n}", tuple(torch.randint(3, 3072, (length,)).tolist())) for n, length in enumerate(lengths)]
     return model, prompts
