@@ -117,8 +117,8 @@ def _load_weights(
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         if isinstance(error, OSError) and not source.local:
             raise ModelError(
-                f"the safetensors weights of {source.name} cannot be had ({first_line(error)}); without a network, give "
-                "the path of a local model directory"
+                f"the safetensors weights of {source.name} cannot be had ({first_line(error)}); "
+                "without a network, give the path of a local model directory"
             ) from error
         raise ModelError(
             f"the weights of {source.name} are damaged or do not fit its configuration ({first_line(error)}); "
