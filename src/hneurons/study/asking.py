@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from hneurons.errors import CorruptRunError, QuestionSetError
 from hneurons.files import atomic_path, read_json, write_json, write_text
 from hneurons.models.language_model import LanguageModel
-from hneurons.questions.layouts import FORMATS
 from hneurons.questions.loading import load_questions, sample_questions
 from hneurons.questions.question import Question, QuestionSet
+from hneurons.questions.rows import FORMATS
 from hneurons.questions.splits import split_by_group
 from hneurons.responses.response import Response
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
