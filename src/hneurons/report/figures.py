@@ -1,0 +1,117 @@
+"""Every figure of a study, each with a sentence that says what it shows."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from hneurons.files import atomic_path
+from hneurons.report.calibration import draw_calibration
+from hneurons.report.depth import draw_depth
+from hneurons.report.detection import draw_detection, draw_overview
+from hneurons.report.look import LIGHT, Palette, styled
+from hneurons.report.path import draw_path
+from hneurons.report.reading import eval_sets, ranked
+from hneurons.report.sentences import (
+    calibration_sentence,
+    depth_sentence,
+    detection_sentence,
+    path_sentence,
+    stability_sentence,
+    summary,
+)
+from hneurons.report.steadiness import draw_stability
+from hneurons.report.svg import to_svg
+from hneurons.study.results import Results
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure: `sentence` says what it shows, `alt` what is drawn, `draw` draws it in a palette."""
+
+    name: str
+    title: str
+    sentence: str
+    alt: str
+    draw: Callable[[Palette], Figure]
+
+    def figure(self, palette: Palette = LIGHT) -> Figure:
+        """The figure, drawn anew."""
+        with styled():
+            return self.draw(palette)
+
+    def svg(self) -> str:
+        """An SVG element for a page; its colours follow the page's `--ink`, `--data` and so on."""
+        return to_svg(self.figure(), self.name, self.title, f"{self.alt} {self.sentence}")
+
+    def write_png(self, path: Path, palette: Palette = LIGHT, dpi: int = 200) -> None:
+        """Write a PNG on the palette's panel, atomically."""
+        figure, written = self.figure(palette), io.BytesIO()
+        with styled():
+            figure.savefig(written, format="png", dpi=dpi, facecolor=palette.panel, metadata={"Software": None})
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(written.getvalue())
+
+
+def illustrations(results: Results) -> dict[str, Illustration]:
+    """The figures of a study by name.
+
+    `depth`, `path`, `overview` (all sets side by side), `detection-SET` for every evaluation set, `stability`, and
+    `calibration-SET` for every set that holds both kinds of answers.
+    """
+    found = [
+        Illustration(
+            "depth",
+            "Where the H-Neurons sit",
+            depth_sentence(results),
+            "A line for every layer with a stem for every H-Neuron on it, and a bar chart of H-Neurons per layer.",
+            partial(draw_depth, results),
+        ),
+        Illustration(
+            "path",
+            "The choice of C",
+            path_sentence(results),
+            "Held-out accuracy, accuracy on known questions at alpha 0, and the number of H-Neurons, over C.",
+            partial(draw_path, results),
+        ),
+        Illustration(
+            "overview",
+            "Detection on every set",
+            summary(results),
+            "A panel for every evaluation set, in it every detector as a dot with its interval, and what chance gives.",
+            partial(draw_overview, results),
+        ),
+        Illustration(
+            "stability",
+            "How stable the list is",
+            stability_sentence(results),
+            "Each H-Neuron's share of resamples that select it, with intervals; size and overlap of selections over C.",
+            partial(draw_stability, results),
+        ),
+    ]
+    for name in eval_sets(results):
+        found.append(
+            Illustration(
+                f"detection-{name}",
+                f"Detection on {name}",
+                detection_sentence(results, name),
+                "Every detector as a dot with its interval, best first, and the spread of every control.",
+                partial(draw_detection, results, name),
+            )
+        )
+        if ranked(results, name):
+            found.append(
+                Illustration(
+                    f"calibration-{name}",
+                    f"Calibration on {name}",
+                    calibration_sentence(results, name),
+                    "The share of hallucinated answers over the probe's probability, and a histogram of either kind.",
+                    partial(draw_calibration, results, name),
+                )
+            )
+    return {each.name: each for each in found}

@@ -1,0 +1,187 @@
+"""What the figures show, in plain sentences made from the numbers; also where it is not what one hopes for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hneurons.probes.baselines import Addition
+from hneurons.report.numbers import (
+    count,
+    counted,
+    decimal,
+    difference,
+    estimate,
+    listed,
+    percent,
+    percent_estimate,
+    percent_spread,
+    regular,
+)
+from hneurons.report.reading import (
+    comparisons,
+    controls,
+    detection,
+    eval_sets,
+    frequencies,
+    others_selected,
+    ranked,
+    rivals,
+)
+from hneurons.study.evaluating import RANDOM
+from hneurons.study.results import Results
+
+
+def summary(results: Results) -> str:
+    """How many neurons, and how well they tell on the first set."""
+    probe, model = results.probe, results.model
+    first = eval_sets(results)[0]
+    found = (
+        f"Of {counted(probe.n_neurons, 'neuron')} in {model.name}, {count(probe.n_hneurons)} "
+        f"({decimal(probe.per_mille, 2)} ‰) are H-Neurons: the more they contribute to an answer, the likelier it is hallucinated."
+    )
+    row = detection(results, first)
+    if row.auroc.value is None:
+        return f"{found} On {first}, {row.auroc.reason}; the probe flags {percent_estimate(row.flagged)} of them."
+    return (
+        f"{found} Given a hallucinated and a right answer from {first}, their probe gives the hallucinated one the higher "
+        f"probability {percent(row.auroc.value, 0)} of the time (AUROC {estimate(row.auroc)}); chance is 50%."
+    )
+
+
+def against_random(results: Results, eval_set: str) -> str:
+    """The H-Neurons against random neurons on one set."""
+    found = [each.sentence for each in comparisons(results, eval_set) if each.better is not None]
+    return " ".join(found)
+
+
+def against_rivals(results: Results, eval_set: str) -> str:
+    """The H-Neurons against the baselines on one set, those named that do better."""
+    ours = detection(results, eval_set).auroc
+    others = [row for row in rivals(results, eval_set) if row.auroc.value is not None]
+    if ours.value is None or not others:
+        return ""
+    ahead = [row for row in others if (row.auroc.value or 0) > ours.value]
+    if not ahead:
+        best = others[0]
+        return (
+            f"None of the {len(others)} baselines reaches a higher AUROC; the nearest is {best.detector} "
+            f"({decimal(best.auroc.value)})."
+        )
+    named = listed([f"{row.detector} ({decimal(row.auroc.value)})" for row in ahead])
+    share = "All" if len(ahead) == len(others) else f"{len(ahead)} of the"
+    reach = "reaches" if len(ahead) == 1 else "reach"
+    apart = [row for row in ahead if None not in (row.auroc.low, ours.high) and (row.auroc.low or 0) > (ours.high or 0)]
+    clear = "" if apart else ", but every interval overlaps the H-Neurons'"
+    return f"{share} {len(others)} baselines {reach} a higher AUROC than the H-Neurons: {named}{clear}."
+
+
+def detection_sentence(results: Results, eval_set: str) -> str:
+    """What one set shows."""
+    row = detection(results, eval_set)
+    if ranked(results, eval_set):
+        said = f"On {eval_set} ({counted(row.n, 'answer')}), the H-Neurons' probe reaches an AUROC of {estimate(row.auroc)}."
+        return " ".join(filter(None, [said, against_rivals(results, eval_set)]))
+    said = (
+        f"On {eval_set}, {row.auroc.reason}, so there is no ranking to score; what can be read is how many are flagged. "
+        f"The H-Neurons' probe flags {percent_estimate(row.flagged)}"
+    )
+    chance = controls(results, eval_set).get(RANDOM)
+    if chance is None or chance.flagged.low is None:
+        return f"{said}."
+    return f"{said}; {chance.draws} draws of random neurons flag {percent_spread(chance.flagged.low, chance.flagged.high)}."
+
+
+def addition_sentence(found: Addition) -> str:
+    """Whether the H-Neurons add to entropy on one set."""
+    gain = found.difference
+    if gain.value is None:
+        return f"On {found.eval_set}, {gain.reason}; AUROC is not defined."
+    both = f"entropy alone reaches {decimal(found.entropy.value)}, with the H-Neurons {decimal(found.joint.value)}"
+    if gain.low is None or gain.high is None:
+        return f"On {found.eval_set}, {both}, a difference of {difference(gain)} without an interval ({gain.reason})."
+    if gain.low > 0:
+        verdict = "the H-Neurons add to entropy"
+    elif gain.high < 0:
+        verdict = "the H-Neurons make entropy WORSE"
+    else:
+        verdict = "the H-Neurons do NOT measurably add to entropy"
+    return f"On {found.eval_set}, {verdict}: {both}, a difference of {difference(gain)}."
+
+
+def depth_sentence(results: Results) -> str:
+    """Where the H-Neurons sit."""
+    counts, total = results.fit.per_layer, results.probe.n_hneurons
+    most = max(range(len(counts)), key=lambda layer: (counts[layer], -layer))
+    half = len(counts) // 2
+    late = sum(counts[len(counts) - half :])
+    said = f"Layer {most} holds the most: {counts[most]} of {total}."
+    if half:
+        where = f"the last {counted(half, 'layer')}" if half > 1 else "the last layer"
+        said += f" {percent(late / total, 0)} sit in {where}, where {percent(half / len(counts), 0)} would by an even spread."
+    empty = sum(not each for each in counts)
+    return said + (f" {counted(empty, 'layer')} of {len(counts)} {'has' if empty == 1 else 'have'} none." if empty else "")
+
+
+def path_sentence(results: Results) -> str:
+    """Which C was chosen, and what it costs to silence what it selects."""
+    fit = results.fit
+    point = fit.curve[fit.chosen]
+    said = (
+        f"C = {regular(point.C)} is chosen: {counted(point.n_hneurons, 'H-Neuron')}, and {percent(point.heldout_accuracy)} "
+        "of held-out answers on the right side."
+    )
+    if point.known_accuracy is not None:
+        said += (
+            f" With those neurons off (alpha 0), the model still answers {percent(point.known_accuracy)} of "
+            f"{counted(fit.known_questions, 'known question')} right; with nothing turned off, {percent(fit.known_intact)}."
+        )
+    reasons = Counter(each.excluded for each in fit.curve if each.excluded)
+    if reasons:
+        out = sum(reasons.values())
+        why = listed([f"{reason} ({n})" for reason, n in reasons.items()])
+        said += f" {out} of {len(fit.curve)} values of C could not be chosen: {why}."
+    return said
+
+
+def stability_sentence(results: Results) -> str:
+    """How much of the list another half of the questions would give."""
+    found = frequencies(results)
+    if not found:
+        return "No resample reached the chosen C, so how stable the list is cannot be said."
+    steady = [each for each in found if each.share >= 0.9]
+    weak = [each for each in found if each.share < 0.5]
+    point = results.fit.stability[results.fit.chosen]
+    said = (
+        f"Refitted on {point.resamples} random halves of the questions, {len(steady)} of {len(found)} H-Neurons are selected "
+        f"in at least 90% of them, and {len(weak)} in fewer than half."
+    )
+    if point.jaccard is not None:
+        said += f" Two halves share {percent(point.jaccard, 0)} of what either selects (Jaccard)."
+    others = others_selected(results)
+    if others:
+        said += f" {counted(len(others), 'neuron')} outside the list {'is' if len(others) == 1 else 'are'} selected in half or more."
+    return said
+
+
+def calibration_sentence(results: Results, eval_set: str) -> str:
+    """How far the probabilities can be taken at their word."""
+    row = detection(results, eval_set)
+    off = "" if row.ece.value is None else f"{decimal(100 * row.ece.value, 1)} points"
+    return (
+        f"On {eval_set}, the probe's probabilities are off by {off} on average (expected calibration error "
+        f"{estimate(row.ece)}). From probability 0.5 on it flags {percent_estimate(row.recall)} of the hallucinated answers, and "
+        f"{percent_estimate(row.precision)} of what it flags is hallucinated."
+    )
+
+
+def verdicts(results: Results) -> list[str]:
+    """Everything that a reader in a hurry must know: each set against chance, the baselines, and entropy."""
+    found = []
+    for name in eval_sets(results):
+        if ranked(results, name):
+            found += [against_random(results, name), against_rivals(results, name)]
+        else:
+            found.append(detection_sentence(results, name))
+    found += [addition_sentence(each) for each in results.evaluation.additions if each.difference.value is not None]
+    return [each for each in found if each]
+
