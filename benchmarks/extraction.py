@@ -212,7 +212,7 @@ def main() -> None:
     )
     parser.add_argument("--other", choices=("response", "sequence"), default="response")
     parser.add_argument("--max-tokens", type=int, default=4096)
-    parser.add_argument("--max-items", type=int, default=64)
+    parser.add_argument("--max-items", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")

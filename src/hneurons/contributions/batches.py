@@ -12,7 +12,7 @@ from hneurons.errors import ResponseError
 Batches = tuple[tuple[Item, ...], ...]
 
 
-def plan_batches(items: Sequence[Item], max_tokens: int = 4096, max_items: int = 64) -> Batches:
+def plan_batches(items: Sequence[Item], max_tokens: int = 4096, max_items: int = 128) -> Batches:
     """Split `items` into batches of like length within a token budget.
 
     Sorted by length (ties: prompt length, then the order given), and cut where one more item would exceed `max_items`,
