@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -39,8 +40,8 @@ def make_world(
 ) -> World:
     """`seed` fixes the model (which neurons tell, how neurons correlate), `sample` the questions asked of it.
 
-    A contribution is exp(level of the neuron + shared factors + noise + a rare burst), about 1e-3 with a heavy tail, and
-    capped at 1. Planted neurons are `shift` higher in log where the answer is hallucinated, and `shift` / 2 higher at
+    A contribution is exp(level of the neuron + shared factors + noise + a rare burst), about 1e-3 with a heavy tail,
+    and at most 1. Planted neurons are `shift` higher in log where the answer is hallucinated, and `shift` / 2 higher at
     answer tokens than at others. Groups share part of their noise, as two questions on one city do.
     """
     model, draw = np.random.default_rng(seed), np.random.default_rng([seed, sample])
@@ -66,7 +67,7 @@ def make_world(
     other[~has_other] = np.nan
     n_answer = draw.poisson(2 + y) + 1
     certainty = draw.normal(1.0 * y, 1.0)
-    strength = np.linspace(0.0, 0.5, n_layers)
+    strength = 0.4 * np.linspace(0.0, 1.0, n_layers) ** 3
     hidden = draw.normal(size=(n, n_layers, 16)) + (y[:, None] - 0.5)[:, :, None] * strength[:, None] * direction
     names = tuple(_name(draw, bool(flag)) for flag in y)
     answers = Answers(
@@ -117,3 +118,11 @@ def test_set() -> Answers:
 def compiled() -> None:
     """Compile the solver once, before any test's time is taken."""
     warm_up()
+
+
+@pytest.fixture
+def as_a_user_calls() -> Iterator[None]:
+    """Without the tests' shape checks, so that what users meet are our own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -11,6 +11,7 @@ from jaxtyping import Float, Float64, Int
 from hneurons.errors import ProbeError
 
 
+@runtime_checkable
 class Columns(Protocol):
     """A matrix (rows, neurons) that need not lie in memory.
 

@@ -105,7 +105,12 @@ def permuted_probes(
     """The whole pipeline on labels that mean nothing: path, choice of C, and threshold at 0.5.
 
     Labels of training and of held-out answers are permuted (`permute_labels`); other-token vectors keep label 0. C is
-    chosen by held-out accuracy alone. Evaluate the result on true labels: away from chance, something leaks.
+    chosen by held-out accuracy alone. Evaluate the result on true labels.
+
+    With rows of "1-vs-1" nothing true is left in the labels: away from chance, something leaks. With "3-vs-1" the
+    difference between answer and other tokens is left, so the AUROC may be far from 0.5; it says how much that
+    contrast alone gives, which the probe's own AUROC has to exceed. Report both.
+
     Permutations of which no C selects a neuron are left out, so the list may be shorter than `permutations`.
     """
     random = np.random.default_rng(seed)

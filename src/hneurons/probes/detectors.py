@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
@@ -20,6 +20,7 @@ Features = Callable[[Answers], np.ndarray]
 D = TypeVar("D", "LogisticDetector", "ProbeDetector", "Recalibrated")
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Gives every answer a probability of hallucination, and flags it from a threshold chosen on held-out rows."""
 

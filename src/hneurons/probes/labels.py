@@ -125,7 +125,7 @@ def refuse_shared_groups(groups: Mapping[str, Iterable[str]]) -> None:
             raise ProbeError(f"{len(shared)} groups are in both {a} and {b}, such as {min(shared)!r}; split by group")
 
 
-def neurons(indices: Iterable[int], n_neurons: int) -> tuple[Neuron, ...]:
+def neurons(indices: Iterable[int] | Int[np.ndarray, " chosen"], n_neurons: int) -> tuple[Neuron, ...]:
     """Flat numbers to (layer, index), where a layer has `n_neurons`."""
     return tuple((int(i) // n_neurons, int(i) % n_neurons) for i in indices)
 

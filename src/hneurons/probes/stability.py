@@ -18,6 +18,8 @@ from hneurons.probes.path import Problem, fit_paths
 from hneurons.probes.solution import Intercept, Solution
 
 Resampling = Literal["half", "bootstrap"]
+Members = Iterable[int] | Int[np.ndarray, " _"]
+"""A set of neurons, by flat number."""
 
 
 class Frequency(BaseModel):
@@ -153,13 +155,13 @@ def resample(
     return np.repeat(np.arange(len(member)), counts[member])
 
 
-def jaccard(a: Iterable[int], b: Iterable[int]) -> float:
+def jaccard(a: Members, b: Members) -> float:
     """Shared part of two sets, |a and b| / |a or b|; NaN for two empty sets."""
     first, second = set(map(int, a)), set(map(int, b))
     return len(first & second) / len(first | second) if first | second else float("nan")
 
 
-def jaccard_matrix(sets: Sequence[Iterable[int]]) -> Float64[np.ndarray, "sets sets"]:
+def jaccard_matrix(sets: Sequence[Members]) -> Float64[np.ndarray, "sets sets"]:
     """`jaccard` of all pairs: of the solutions along a path, or of runs with several seeds."""
     chosen = [np.unique(np.fromiter(members, dtype=np.int64)) for members in sets]
     names = np.unique(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
@@ -172,7 +174,7 @@ def jaccard_matrix(sets: Sequence[Iterable[int]]) -> Float64[np.ndarray, "sets s
     return matrix
 
 
-def mean_jaccard(sets: Sequence[Iterable[int]]) -> float:
+def mean_jaccard(sets: Sequence[Members]) -> float:
     """Mean over pairs of different sets; NaN with fewer than two sets, or where every pair is empty."""
     matrix = jaccard_matrix(sets)
     pairs = matrix[np.triu_indices(len(matrix), 1)]
