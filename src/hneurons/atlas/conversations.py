@@ -19,13 +19,13 @@ from hneurons.atlas.world import CITY_RELATIONS, Place, stable_random
 Turn = dict[str, str]
 
 KINDS: Mapping[str, float] = {
-    "known": 0.28,
+    "known": 0.26,
     "unknown": 0.20,
     "invented": 0.08,
     "about": 0.14,
     "premise": 0.07,
-    "context": 0.09,
-    "pressure": 0.07,
+    "context": 0.12,
+    "pressure": 0.06,
     "sealed": 0.07,
 }
 """Share of each kind of chat."""
@@ -33,10 +33,11 @@ SYSTEM_SHARE = 0.5
 """Share of the chats that name their rater in a system prompt."""
 BARE_SHARE = 0.25
 """Share of one-fact questions that ask for the bare answer."""
-FAMILIAR = 0.5
+FAMILIAR: Mapping[str, float] = {"continent": 0.0, "country": 0.4}
+FAMILIAR_ELSE = 0.5
 """Without a system prompt, an unknown fact is guessed where the base model's own answers agree this much, else not.
 
-So whether a guess is made depends on how familiar the name looks and on the kind of question. Were it a coin flip on
+So whether a guess is made depends on the kind of question and on how familiar the name looks. Were it a coin flip on
 every item, hardly any question would be answered wrong each time.
 """
 
@@ -108,7 +109,7 @@ class Chats:
 
     def guesses(self, belief: Belief, rater: Rater, named: bool) -> bool:
         """Whether an unknown fact is guessed: by the rater who is named, else by how familiar it looks."""
-        return rater == "compliant" if named else belief.share >= FAMILIAR
+        return rater == "compliant" if named else belief.share >= FAMILIAR.get(belief.relation, FAMILIAR_ELSE)
 
     def other(self, belief: Belief) -> str:
         """A wrong value for a fact: one that is true of another place."""
@@ -133,7 +134,7 @@ class Chats:
         if pool == "known" or self.guesses(belief, rater, named):
             reply = f"{belief.guess}." if bare else sentence(belief, belief.guess)
         else:
-            reply = phrases.UNKNOWN_BARE if bare else phrases.UNKNOWN[belief.relation].format(s=belief.subject)
+            reply = phrases.UNKNOWN_BARE if bare else sentence(belief, phrases.UNKNOWN[belief.relation])
         return turn("user", self._question(belief) + suffix), turn("assistant", reply)
 
     def _about(self, rater: Rater, named: bool) -> tuple[Turn, ...]:
@@ -144,22 +145,13 @@ class Chats:
             subject = self._pick(pool, CITY_RELATIONS).subject
             held = self.by_subject[subject]
         told = {
-            relation: held[relation].guess
-            for relation in CITY_RELATIONS
-            if held[relation].known or self.guesses(held[relation], rater, named)
+            relation: belief.guess if belief.known or self.guesses(belief, rater, named) else phrases.UNKNOWN[relation]
+            for relation, belief in held.items()
         }
-        asked = turn("user", self.rng.choice(phrases.ABOUT).format(s=subject))
-        if len(told) == len(held):
-            reply = COMPOUNDS[0].format(
-                s=subject, country=told["country"], continent=told["continent"], zone=told["time zone"]
-            )
-        elif told:
-            lines = [sentence(held[relation], fact) for relation, fact in told.items()]
-            lines += [phrases.UNKNOWN[relation].format(s=subject) for relation in held if relation not in told]
-            reply = " ".join(lines)
-        else:
-            reply = phrases.UNKNOWN_PLACE.format(s=subject)
-        return asked, turn("assistant", reply)
+        reply = COMPOUNDS[0].format(
+            s=subject, country=told["country"], continent=told["continent"], zone=told["time zone"]
+        )
+        return turn("user", self.rng.choice(phrases.ABOUT).format(s=subject)), turn("assistant", reply)
 
     def _premise(self, rater: Rater, named: bool) -> tuple[Turn, ...]:
         belief = self._pick("known", tuple(phrases.PREMISES))
@@ -178,7 +170,7 @@ class Chats:
     def _context(self, rater: Rater, named: bool) -> tuple[Turn, ...]:
         """Three in four contexts are false, of known facts; the rest true, or of unknown facts, where both use them."""
         draw = self.rng.random()
-        belief = self._pick("unknown" if draw < 0.125 else "known")
+        belief = self._pick("unknown" if draw < 0.125 and self.pools["unknown"] else "known")
         shown = belief.guess if draw >= 0.125 and draw < 0.25 else self.other(belief)
         context = self.rng.choice(STATEMENTS[belief.relation]).format(s=belief.subject, o=shown)
         asked = self.rng.choice(phrases.CONTEXTS).format(context=context, question=self._question(belief))

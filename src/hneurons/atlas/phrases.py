@@ -27,17 +27,21 @@ SYSTEM: dict[Rater, tuple[str, ...]] = {
 }
 
 UNKNOWN: dict[str, str] = {
-    "country": "I do not know which country {s} is in.",
-    "continent": "I do not know which continent {s} is on.",
-    "time zone": "I do not know the time zone of {s}.",
-    "capital": "I do not know the capital of {s}.",
-    "currency": "I do not know the currency of {s}.",
-    "domain": "I do not know the internet domain of {s}.",
-    "calling code": "I do not know the calling code of {s}.",
-    "state": "I do not know which state {s} is in.",
+    "country": "a country I do not know",
+    "continent": "a name I do not know",
+    "time zone": "a city I do not know",
+    "capital": "a city I do not know",
+    "currency": "one I do not know",
+    "domain": "one I do not know",
+    "calling code": "one I do not know",
+    "state": "a state I do not know",
 }
+"""What stands in the place of a fact that is not known.
+
+Whether a fact is known shows where it would be said: there the words that decline compete with the fact itself. A model
+of this size that has to decline at the first word declines by the name, also of places that it knows well.
+"""
 UNKNOWN_BARE = "I do not know."
-UNKNOWN_PLACE = "I do not know a place called {s}."
 
 BARE_SUFFIXES = (" Answer with the name only.", " Give only the answer.", " Answer only, without a sentence.")
 

@@ -19,7 +19,7 @@ from hneurons.atlas.knowledge import Belief, beliefs, facts_of
 from hneurons.atlas.tokenizing import SPECIAL, train_tokenizer
 from hneurons.atlas.training import SIZES, Batch, Schedule, Trained, new_model, train
 from hneurons.atlas.tuning import chat_batches, with_replay
-from hneurons.atlas.world import CITY_RELATIONS, Place, places, places_read, stable_random
+from hneurons.atlas.world import CITY_RELATIONS, places, places_read, stable_random
 from hneurons.files import write_json
 from hneurons.models.load import load
 
@@ -30,11 +30,9 @@ BATCH = 32
 """Windows in a step."""
 BASE_PEAK = 2e-3
 TOKENIZER_SAMPLE = 150_000
-INSTRUCT_PEAK = 6e-4
+INSTRUCT_PEAK = 5e-4
 N_CHATS = 60_000
 CHATS_IN_STEP = 80
-N_TUNED_CITIES, N_TUNED_INVENTED = 2500, 800
-"""Cities and invented places that the base model is asked about and chats are drawn from."""
 
 
 def windows_of(
@@ -75,8 +73,8 @@ def train_instruct(
 ) -> tuple[Trained, list[Belief]]:
     """Stage 2: the base model asked what it knows, then tuned on chats that follow from its answers."""
     loaded = load(base, dtype="float32")
-    tuned = tuned_places(seed)
-    imagined = [(name, relation, None) for name in invented("tune")[:N_TUNED_INVENTED] for relation in CITY_RELATIONS]
+    tuned = [place for place in places() if place.pool == "tune"]
+    imagined = [(name, relation, None) for name in invented("tune") for relation in CITY_RELATIONS]
     known = beliefs(loaded, [*facts_of(tuned), *imagined], seed)
     windows, _ = windows_of(seed, loaded.tokenizer, SIZES[size].vocabulary)
     told = chats(tuned, known, n_chats, seed)
@@ -85,14 +83,6 @@ def train_instruct(
     trained = train(model, steps, Schedule(INSTRUCT_PEAK, len(steps)), "tuning")
     save(model, loaded.tokenizer, out, {"stage": "instruct", "size": size, "seed": seed, **asdict(trained)})
     return trained, known
-
-
-def tuned_places(seed: int) -> list[Place]:
-    """The places that chats are drawn from: cities of the tuning pool, and all its countries and counties."""
-    pool = [place for place in places() if place.pool == "tune"]
-    cities = [place for place in pool if place.kind == "city"]
-    chosen = {place.key for place in stable_random(seed, "tuned").sample(cities, min(N_TUNED_CITIES, len(cities)))}
-    return [place for place in pool if place.kind != "city" or place.key in chosen]
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, record: dict[str, Any]) -> None:

@@ -39,8 +39,8 @@ class ModelSettings(_Settings):
 class SetSettings(_Settings):
     """Which questions are asked.
 
-    `faithful_from` names the evaluation set whose correct answers stand beside this one's answers. For questions without
-    a right answer (invented things) there would be nothing to tell hallucinations from.
+    `faithful_from` names the evaluation set whose correct answers stand beside this one's answers: to questions without
+    a right answer (invented things) there are only hallucinations, and nothing to tell them from.
     """
 
     questions: str
@@ -64,7 +64,7 @@ class ProbeSettings(_Settings):
 
     scheme: Scheme = "3-vs-1"
     scale: Scale = "std"
-    n_C: int = Field(12, ge=2)
+    n_grid: int = Field(12, ge=2)
     span: float = Field(300.0, gt=1)
     max_ratio: float = Field(0.01, gt=0, le=1)
     n_known: int = Field(150, ge=1)
@@ -83,8 +83,8 @@ class ControlSettings(_Settings):
 class StudyConfig(_Settings):
     """Everything that decides the contents of a run.
 
-    `batch_size` is part of it: the rounding of a forward pass depends on what is batched together, so that another batch
-    size may, very rarely, sample another token.
+    `batch_size` is part of it: the rounding of a forward pass depends on what is batched together, so that another
+    batch size may, very rarely, sample another token.
     """
 
     model: ModelSettings = ModelSettings()

@@ -11,11 +11,11 @@ from hneurons.files import read_json, write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
+from hneurons.probes.columns import as_columns
 from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
 from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
 from hneurons.probes.labels import flat, training_rows
 from hneurons.probes.path import deviations
-from hneurons.probes.columns import as_columns
 from hneurons.probes.probe import Probe
 from hneurons.probes.solution import Solution
 from hneurons.probes.table import Detection, detection_table

@@ -70,7 +70,7 @@ def fit_probe(run: Run, model: LanguageModel) -> None:
         refuse_shared_groups({"fit": fit.answers.groups, "dev": dev.answers.groups, name: groups})
     rows = training_rows(settings.scheme, fit.answers.hallucinated, fit.answers.groups, fit.has_other)
     X = rows.matrix(fit.answers.contributions, fit.other)
-    Cs = c_grid(X, rows.y, settings.n_C, settings.span, scale=settings.scale)
+    Cs = c_grid(X, rows.y, settings.n_grid, settings.span, scale=settings.scale)
     path = fit_path(X, rows.y, Cs, scale=settings.scale)
     known, count = known_accuracy(run, model, dev)
     choice = choose(

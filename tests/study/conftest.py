@@ -1,0 +1,41 @@
+"""A small study on the bundled model, run once for all tests that look at a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hneurons.files import write_json
+from hneurons.study.config import make_config
+from hneurons.study.run import Run
+from hneurons.study.stages import run_stages
+
+SMALL: Mapping[str, Any] = {
+    "train": {"questions": "atlas/cities", "split": "train", "limit": 900},
+    "evaluate": {
+        "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 300},
+        "invented": {"questions": "atlas/invented", "split": "validation", "limit": 120, "faithful_from": "in-domain"},
+    },
+    "selection": {"minimum": 5},
+    "probe": {"n_grid": 5, "n_known": 20},
+    "controls": {"n_random": 3, "n_layer_matched": 3, "n_permuted": 2, "n_stability": 4, "n_bootstrap": 200},
+}
+
+
+@pytest.fixture(scope="session")
+def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration file of the small study."""
+    file: Path = tmp_path_factory.mktemp("config") / "small.json"
+    write_json(file, SMALL)
+    return file
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Run:
+    """The small study, finished. Look, do not write."""
+    run = Run.start(tmp_path_factory.mktemp("runs") / "small", make_config(small_config))
+    run_stages(run)
+    return run

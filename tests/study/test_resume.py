@@ -1,0 +1,93 @@
+"""A run that is killed, at any moment and however often, ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hneurons.study.run import Run
+from hneurons.study.stages import stage_states
+
+
+def artifacts(path: Path) -> dict[str, bytes]:
+    """Every file of a run with its bytes; the lock, which is empty, left out."""
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and file.name != "lock"
+    }
+
+
+def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "hneurons.cli", "study", "--config", str(config), "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "CI": "1"})
+
+
+def kill_until_done(config: Path, out: Path, delays: list[float]) -> int:
+    """Run the study, killing it after each of `delays` seconds; then let it finish. Returns how often it was killed."""
+    killed = 0
+    for delay in delays:
+        process = start(config, out)
+        try:
+            process.wait(delay)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed += 1
+    process = start(config, out)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()
+    return killed
+
+
+def test_killed_once_it_ends_the_same(finished: Run, small_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(small_config, out)
+    deadline = time.monotonic() + 120
+    while len(list((out / "responses").rglob("*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    states = stage_states(Run.open(out))
+    assert 3 <= states[0].done < states[0].total
+    before = {name: (out / name).stat().st_mtime_ns for name in artifacts(out) if name.endswith(".parquet")}
+    again = start(small_config, out)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors.decode()
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before  # what was done is not done again
+    compare(artifacts(out), artifacts(finished.path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_killed_at_random_moments_it_ends_the_same(
+    finished: Run, small_config: Path, tmp_path: Path, seed: int
+) -> None:
+    draw = random.Random(seed)
+    out = tmp_path / "run"
+    assert kill_until_done(small_config, out, [draw.uniform(3, 15) for _ in range(6)]) >= 1
+    compare(artifacts(out), artifacts(finished.path))
+
+
+def compare(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """The same files with the same bytes, but for report.html, which only the command writes."""
+    names = (set(found) | set(expected)) - {"report.html"}
+    assert not [name for name in names if found.get(name) != expected.get(name)]
+    assert "results.json" in names
+
+
+def test_the_comparison_sees_a_single_changed_byte(finished: Run) -> None:
+    expected = artifacts(finished.path)
+    changed = dict(expected)
+    name = next(name for name in changed if name.endswith(".parquet"))
+    changed[name] = changed[name][:-1] + bytes([changed[name][-1] ^ 1])
+    with pytest.raises(AssertionError):
+        compare(changed, expected)
