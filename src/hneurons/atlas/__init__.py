@@ -20,13 +20,18 @@ def register_models() -> Mapping[str, RegisteredModel]:
     from hneurons.models.registered import RegisteredModel
 
     study: Mapping[str, Any] = {
-        "dtype": "float32",
-        "train": {"questions": "atlas/cities", "split": "train", "limit": 4000},
+        "model": {"dtype": "float32"},
+        "train": {"questions": "atlas/cities", "split": "train", "limit": 7000},
         "evaluate": {
             "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 2000},
             "long-tail": {"questions": "atlas/rare", "split": "validation", "limit": 1200},
             "cross-domain": {"questions": "atlas/counties", "split": "all", "limit": 1000},
-            "invented": {"questions": "atlas/invented", "split": "validation", "limit": 1000},
+            "invented": {
+                "questions": "atlas/invented",
+                "split": "validation",
+                "limit": 1000,
+                "faithful_from": "in-domain",
+            },
         },
         "prompt": {"style": "chat"},
     }
@@ -34,7 +39,7 @@ def register_models() -> Mapping[str, RegisteredModel]:
         "atlas-7m-base": RegisteredModel(
             path=WEIGHTS / "atlas-7m-base",
             summary="7M parameters, has read about the world's places; completes text",
-            study={**study, "prompt": {"style": "plain"}},
+            study={**study, "prompt": {"style": "plain"}, "sampling": {"stop": ["\n"]}},
         ),
         "atlas-7m-instruct": RegisteredModel(
             path=WEIGHTS / "atlas-7m-instruct",
