@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hneurons.responses.grammar import word_set
 from hneurons.responses.normalise import Word, words
 
 _PERSON = re.compile(
@@ -14,16 +15,17 @@ _PERSON = re.compile(
     r"|composer|conductor|painter|artist|sculptor|architect|director|producer|president|politician|statesman|minister"
     r"|scientist|physicist|chemist|inventor|explorer|astronaut|philosopher|economist|general|admiral|golfer|footballer"
     r"|boxer|jockey|driver|player|cricketer|athlete|swimmer|comedian|presenter|broadcaster|businessman|businesswoman"
-    r"|man|woman|person|husband|wife|king|queen|monarch|emperor|pope|saint|philosopher|journalist|designer)\b",
+    r"|man|woman|person|husband|wife|king|queen|monarch|emperor|pope|saint|journalist|designer)\b"
+    r"|\bwhich\b[^,.?]{0,40}\b(composed|wrote|painted|sang|directed|invented|discovered|starred|played)\b",
     re.IGNORECASE,
 )
 _PLACE = re.compile(
     r"\b(where|city|town|village|county|country|state|island|airport|stadium|location|place|venue|capital)\b",
     re.IGNORECASE,
 )
-_TITLES = frozenset(
+_TITLES = word_set(
     "sir dame lord lady doctor mister mrs ms miss king queen prince princess president pope saint professor captain "
-    "colonel general admiral emperor chancellor senator".split()
+    "colonel general admiral emperor chancellor senator"
 )
 _CLAUSE = re.compile(
     r",\s+(?:who|which|that|where|when|because|although|as|in|at|by|from|so)\b|\s[-–—]\s|\s*;|\s\.\.\."
@@ -81,7 +83,7 @@ def _cut(alias: str, question: str) -> Iterator[tuple[str, str]]:
     if clause and clause.start() > 1:
         yield alias[: clause.start()], ""
     head, comma, qualifier = alias.partition(",")
-    if comma and "," not in qualifier and _PLACE.search(question) and not asks_for_person(question):
+    if comma and not _ITEMS.search(qualifier.strip()) and _PLACE.search(question) and not asks_for_person(question):
         yield head, qualifier
     sides = re.split(r",?\s+or\s+", alias)
     if len(sides) == 2 and (", or " in alias or _EITHER.search(question) or _abbreviates(*sides)):
@@ -106,4 +108,4 @@ def _abbreviates(a: str, b: str) -> bool:
 
 def initials(text: str) -> str:
     """The capitals that the capitalised words of `text` begin with ("International Whaling Commission" -> "IWC")."""
-    return "".join(re.findall(r"\b([A-Z])[\w'’]*", text))
+    return "".join(re.findall(r"\b(?!(?:The|A|An) )([A-Z])[\w'’]*", text))

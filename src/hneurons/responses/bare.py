@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from hneurons.responses.aliases import initials, without_title
 from hneurons.responses.equivalence import same_rank, same_word
+from hneurons.responses.grammar import word_set
 from hneurons.responses.normalise import Word, words
 
 _MOST_WORDS = 6
-_JOINING = frozenset("of and in to for on at by with from de du la le or".split())
+_JOINING = word_set("of and in to for on at by with from de du la le or percent")
 _NATIONALITY = re.compile(r"\bnationalit(?:y|ies)\b", re.IGNORECASE)
 _OF_A_PEOPLE = (("", "n"), ("", "an"), ("", "ian"), ("a", "e"), ("a", "ian"), ("y", "ian"), ("", "ese"), ("a", "ese"), ("", "i"),
                 ("", "ish"), ("land", "ish"), ("land", ""), ("o", "an"), ("e", "ian"), ("a", "ish"))  # fmt: skip
@@ -45,7 +46,7 @@ def _same_words(gold: Sequence[Word], given: Sequence[Word]) -> bool:
     """The same words, at least one, in any order."""
     rest = list(given)
     for word in gold:
-        twin = next((w for w in rest if same_word(word, w) or same_rank(word, w)), None)
+        twin = next((w for w in rest if same_word(word, w) or (len(gold) > 1 and same_rank(word, w))), None)
         if twin is None:
             return False
         rest.remove(twin)
@@ -67,7 +68,10 @@ def _abbreviation(answer: str, alias: str) -> bool:
 
 
 def _people(country: str, people: str) -> bool:
-    return any(
-        country.endswith(ending) and country[: len(country) - len(ending)] + suffix == people and len(people) > 3
-        for ending, suffix in _OF_A_PEOPLE
+    return (
+        country != "niger"
+        and any(  # Nigerians are from Nigeria
+            country.endswith(ending) and country[: len(country) - len(ending)] + suffix == people and len(people) > 3
+            for ending, suffix in _OF_A_PEOPLE
+        )
     )

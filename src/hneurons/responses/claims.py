@@ -34,7 +34,25 @@ from hneurons.responses.numerals import ordinal, read_number
 from hneurons.responses.response import Span
 
 _MONTHS = frozenset(
-    "january february march april may june july august september october november december century bc ad bce ce".split()
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+        "century",
+        "bc",
+        "ad",
+        "bce",
+        "ce",
+    ]
 )
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-AUXILIARIES = frozenset(
-    "is are was were be been being am has have had do does did can could will would may might must shall should".split()
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of `text`, as a set."""
+    return frozenset(text.split())
+
+
+AUXILIARIES = word_set(
+    "is are was were be been being am has have had do does did can could will would may might must shall should"
 )
-RELATIVES = frozenset("who whom whose which that where when while because although though since as".split())
-PRONOUNS = frozenset("it he she they this that these those there we you i one its his her their".split())
+RELATIVES = word_set("who whom whose which that where when while because although though since as")
+PRONOUNS = word_set("it he she they this that these those there we you i one its his her their")
 ARTICLES = frozenset({"a", "an", "the"})
-PREPOSITIONS = frozenset(
+PREPOSITIONS = word_set(
     "in on at by of to from with for during since after before under over between among near into as about around "
-    "within through across against along off beside behind beyond until till per via than".split()
+    "within through across against along off beside behind beyond until till per via than"
 )
-ADJUNCT_PREPOSITIONS = frozenset(
-    "in on at by from with for during since after before under near around between as to within until into through".split()
+ADJUNCT_PREPOSITIONS = word_set(
+    "in on at by from with for during since after before under near around between as to within until into through"
 )
 """Prepositions that may begin another piece of information; "of" belongs to what is before it."""
 
-CONJUNCTIONS = frozenset("and or but nor so both either plus also then".split())
-ADVERBS = frozenset(
+CONJUNCTIONS = word_set("and or but nor so both either plus also then")
+ADVERBS = word_set(
     "not also originally actually currently only just still now once often usually commonly generally mostly probably "
     "possibly likely approximately roughly nearly almost best better well most officially formally formerly widely perhaps "
-    "maybe famously first later eventually finally both all simply really very much quite rather around about over some".split()
+    "maybe famously first later eventually finally both all simply really very much quite rather around about over some"
 )
-CONTRACTED = frozenset("it's that's he's she's there's they're this's who's here's".split())
+CONTRACTED = word_set("it's that's he's she's there's they're this's who's here's")
 """A subject and its verb in one word."""
 
 FUNCTION = (
@@ -32,37 +38,37 @@ FUNCTION = (
 )  # fmt: skip
 """Words that carry no claim by themselves."""
 
-PARTICLES = frozenset("de da di do dos du del van von der den la le el al bin ibn ben ap zu y e".split())
+PARTICLES = word_set("de da di do dos du del van von der den la le el al bin ibn ben ap zu y e")
 """Lower-case words inside names."""
 
-PARTICIPLES = frozenset(
+PARTICIPLES = word_set(
     "born located situated found known called named written wrote made built held given taken sung sang set won led shown "
     "spoken drawn cut put kept left bought sold told taught thought begun worn grown thrown flown driven chosen frozen "
-    "stolen hidden beaten fought caught sent spent lost met bred spelt seen done gone become struck hung shot".split()
+    "stolen hidden beaten fought caught sent spent lost met bred spelt seen done gone become struck hung shot"
 )
 """Irregular participles; regular ones are told by -ed."""
 
-VERBS = frozenset(
+VERBS = word_set(
     "wrote became began won sang led made built held gave took ran lies lay stands stood sits rises flows runs comes came "
     "goes went means meant uses plays wears wore contains includes consists belongs keeps kept speaks spoke borders covers "
     "drives drove eats ate fought found lives beat refers stars features represents measures weighs costs cost equals hosts "
     "occurs appears drew sold bought taught wins writes sings gets got left sees saw says said receives shares drank drinks "
     "sank fell rose grew threw knew flew broke chose froze stole bit shook woke swam rang blew hit burst spread split sent "
     "spent lost met caught fed fled sought slept swept dealt meets falls opens closes begins ends lasts think believe "
-    "make makes speak play eat use live run stars produce produces provides wins seeks feeds grows breeds sells serves borders".split()
+    "make makes speak play eat use live run stars produce produces provides wins seeks feeds grows breeds sells serves borders"
 )
 """Verbs in the forms that a statement uses after its subject; regular past forms are told by -ed."""
 
-LABELS = frozenset(
+LABELS = word_set(
     "capital currency continent country city town village state county province region island river name title time zone "
     "timezone code domain language author writer director king queen president year number amount population area part "
-    "district municipality community place nation republic member home land kingdom kind type answer guess date".split()
+    "district municipality community place nation republic member home land kingdom kind type answer guess date"
 )
 """Nouns that only say what kind of thing the answer is ("the continent of Asia", "a town in France")."""
 
-FILLERS = frozenset(
+FILLERS = word_set(
     "located situated based born called named known lying used considered said thought estimated spelled famous small large "
-    "big major beautiful well-known popular historic".split()
+    "big major beautiful well-known popular historic"
 )
 """Words before an answer that claim nothing by themselves."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,14 +18,24 @@ from hneurons.responses.response import Span, Verdict
 from hneurons.responses.spans import answer_spans
 from hneurons.responses.traps import denied, is_list_of_guesses, part_of_other_place, repeats_question
 
+_HEDGE = re.compile(
+    r"\b(?:could|may|might|either|possibly|perhaps|maybe|probably|guess(?:es)?)\b[^.!?\n]*$", re.IGNORECASE
+)
+
 
 class _Said(NamedTuple):
-    """A response as it is judged: its words, the clauses that answer, the spans that carry the claim."""
+    """A response as it is judged.
+
+    `claimed` are the clauses that answer, `spans` where the claim is, and `guesses` the parts that list so many candidates
+    that none of them counts.
+    """
 
     text: str
     words: tuple[Word, ...]
+    refuses: bool
     claimed: tuple[Span, ...]
     spans: tuple[Span, ...]
+    guesses: tuple[Span, ...]
     question: str
     person: bool
 
@@ -36,32 +47,57 @@ def judge(response_text: str, question: Question) -> Verdict:
     without denying it, hiding it among other guesses, or only repeating the question. A refusal phrase followed by an
     answer is an answer. With `question.answerable` False there is nothing to be right about: every answer is incorrect.
     """
-    if question.answerable and _is_right(response_text, question):
-        return "correct"
+    if question.answerable:
+        said = _read(response_text, question.text)
+        if any(_gives(said, alias) for alias in question.aliases):
+            return "correct"
     return "refusal" if is_refusal(response_text) else "incorrect"
 
 
-def _is_right(text: str, question: Question) -> bool:
-    refused = refused_parts(text)
-    said = _Said(
+def _read(text: str, question: str) -> _Said:
+    refuses = bool(refused_parts(text))
+    spans = answer_spans(text, question)
+    return _Said(
         text=text,
         words=words(text),
-        claimed=answered_parts(text) if refused else ((0, len(text)),),
-        spans=answer_spans(text, question.text),
-        question=question.text,
-        person=asks_for_person(question.text),
+        refuses=refuses,
+        claimed=answered_parts(text) if refuses else ((0, len(text)),),
+        spans=spans,
+        guesses=tuple(run for run in _runs(text, spans) if _guessed(text, run, question)),
+        question=question,
+        person=asks_for_person(question),
     )
-    return any(_gives(said, alias, whole_counts=bool(refused)) for alias in question.aliases)
 
 
-def _gives(said: _Said, alias: str, *, whole_counts: bool) -> bool:
-    """Whether a response gives one alias. With `whole_counts`, also if it is the alias and looks like a refusal."""
+def _runs(text: str, spans: Sequence[Span]) -> list[Span]:
+    """The spans, those joined that only bullets and line breaks keep apart: the items of one list."""
+    runs: list[Span] = []
+    for start, end in spans:
+        if runs and not any(c.isalpha() for c in text[runs[-1][1] : start]):
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    return runs
+
+
+def _guessed(text: str, run: Span, question: str) -> bool:
+    """Whether a list of guesses is all there is, or is put as guesses ("It could be Paris, Lyon or Nice.")."""
+    alone = not any(c.isalpha() for c in text[: run[0]] + text[run[1] :])
+    return (alone or bool(_HEDGE.search(text[: run[0]]))) and is_list_of_guesses(text[slice(*run)], question)
+
+
+def _gives(said: _Said, alias: str) -> bool:
+    """Whether a response gives one alias, in any of its forms."""
     if _says_date(said, alias):
         return True
-    bare = [said.text[slice(*span)] for span in said.spans if _within(span, said.claimed)]
+    bare = [said.text[slice(*span)] for span in said.spans if _counts(said, span)]
     for form in _forms(alias, said.question):
-        if whole_counts and len(form.parts) == 1 and _covers(form.parts[0], said):
-            return True
+        if (
+            said.refuses
+            and len(form.parts) == 1
+            and any(m == (0, len(said.words)) for m in _places(form.parts[0], said))
+        ):
+            return True  # "Unknown" is no refusal where it is the answer
         if all(any(_stands(said, match, form) for match in _places(part, said)) for part in form.parts):
             return True
         if any(bare_answer(answer, alias, form.parts, said.question, person=said.person) for answer in bare):
@@ -76,17 +112,22 @@ def _places(part: Sequence[Word], said: _Said) -> tuple[Match, ...]:
 def _stands(said: _Said, match: Match, form: Form) -> bool:
     """Whether a place where an alias is written counts as giving it."""
     found = said.words[match.first : match.last]
-    start, end = found[0].start, found[-1].end
-    if not _within((start, end), said.claimed) or denied(said.text, start, end, said.question):
+    span = found[0].start, found[-1].end
+    if not _counts(said, span, one_of_many=len(form.parts) > 1):
         return False
     if part_of_other_place(said.words, match.first, match.last) or _otherwise_qualified(said, match, form):
         return False
-    if len(form.parts) > 1:
-        return True
-    spans = [span for span in said.spans if span[0] < end and start < span[1]]
-    if not spans and repeats_question(found, said.question):
+    answers = any(start < span[1] and span[0] < end for start, end in said.spans)
+    return answers or not repeats_question(found, said.question)
+
+
+def _counts(said: _Said, span: Span, *, one_of_many: bool = False) -> bool:
+    """Whether what stands in a span is claimed: not refused, not denied, not one guess of many."""
+    if not _within(span, said.claimed) or denied(said.text, *span, said.question):
         return False
-    return not any(is_list_of_guesses(said.text[slice(*span)], said.question) for span in spans)
+    if one_of_many or re.search(r"[,;/\n]", said.text[slice(*span)]):
+        return True
+    return not any(a <= span[0] and span[1] <= b and (a, b) != span for a, b in said.guesses)
 
 
 def _otherwise_qualified(said: _Said, match: Match, form: Form) -> bool:
@@ -101,15 +142,8 @@ def _otherwise_qualified(said: _Said, match: Match, form: Form) -> bool:
 def _says_date(said: _Said, alias: str) -> bool:
     date = whole_date(alias)
     return date is not None and any(
-        date.agrees(other)
-        for other in find_dates(said.text)
-        if _within((other.start, other.end), said.claimed)
-        and not denied(said.text, other.start, other.end, said.question)
+        date.agrees(other) and _counts(said, (other.start, other.end)) for other in find_dates(said.text)
     )
-
-
-def _covers(part: Sequence[Word], said: _Said) -> bool:
-    return any(match == (0, len(said.words)) for match in _places(part, said))
 
 
 def _within(span: Span, parts: Sequence[Span]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from hneurons.responses.equivalence import same_rank, same_word, slip
+from hneurons.responses.equivalence import same_rank, same_word
 from hneurons.responses.normalise import Word
 
 _MIDDLE_WORDS = 2
@@ -29,15 +29,10 @@ def matches(gold: Sequence[Word], given: Sequence[Word], *, person: bool) -> Ite
 
 
 def _aligned(gold: Sequence[Word], given: Sequence[Word]) -> bool:
-    """Word for word; at most one slip of the pen, and numbers after a name in any notation."""
-    slips = 0
-    for place, (a, b) in enumerate(zip(gold, given, strict=True)):
-        if same_word(a, b) or (place > 0 and same_rank(a, b)):
-            continue
-        if slips or not slip(a.text, b.text, in_a_name=len(gold) > 1):
-            return False
-        slips += 1
-    return True
+    """Word for word; numbers after a name in any notation."""
+    return all(
+        same_word(a, b) or (place > 0 and same_rank(a, b)) for place, (a, b) in enumerate(zip(gold, given, strict=True))
+    )
 
 
 def _joined(gold: Sequence[Word], given: Sequence[Word]) -> Iterator[Match]:
@@ -62,7 +57,7 @@ def _fuller_name(gold: Sequence[Word], given: Sequence[Word]) -> Iterator[Match]
     if len(gold) < 2 or not all(word.text.isalpha() for word in gold) or gold[-1].value or len(gold[-1].text) < 3:
         return
     for last, word in enumerate(given):
-        if not (same_word(gold[-1], word) or slip(gold[-1].text, word.text, in_a_name=True)):
+        if not same_word(gold[-1], word):
             continue
         for first in range(max(0, last - _MIDDLE_WORDS - 1), last):
             between = given[first + 1 : last]
@@ -75,15 +70,13 @@ def _fuller_name(gold: Sequence[Word], given: Sequence[Word]) -> Iterator[Match]
 
 
 def _first_names(gold: Word, given: Word) -> bool:
-    return same_word(gold, given) or _initial(gold.text, given.text) or slip(gold.text, given.text, in_a_name=True)
+    return same_word(gold, given) or _initial(gold.text, given.text)
 
 
 def _middle_names(gold: Sequence[Word], given: Sequence[Word]) -> bool:
-    """Whether middle names do not contradict: one side has none, or each is the other's or its initial."""
-    if not gold:
-        return True
-    if not given:
-        return all(len(word.text) == 1 for word in gold)
+    """Whether middle names agree: initials may be missing on either side, or stand for a name; names may not (John *Quincy* Adams)."""
+    if not gold or not given:
+        return all(len(word.text) == 1 for word in (*gold, *given))
     return len(gold) == len(given) and all(
         same_word(a, b) or _initial(a.text, b.text) for a, b in zip(gold, given, strict=True)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 from hneurons.responses.numerals import decimal, ordinal, read_number, roman
@@ -21,6 +22,9 @@ _SPELLINGS = {
     "st": "saint", "mt": "mount", "dr": "doctor", "mr": "mister", "bce": "bc", "ce": "ad", "jnr": "junior", "jr": "junior",
     "snr": "senior", "sr": "senior", "tv": "television", "vs": "versus", "v": "versus", "usa": "us", "prof": "professor",
 }  # fmt: skip
+_EXPANSIONS = {
+    f"ww{form}": ("world", "war", str(n)) for n, forms in ((1, ("i", "1")), (2, ("ii", "2"))) for form in forms
+}
 
 _MARKS = "\u0300-\u036f"
 _APOSTROPHES = "'’‘ʼ`´"
@@ -28,7 +32,7 @@ _TOKEN = re.compile(
     rf"(?P<grouped>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?(?!\d))"
     rf"|(?P<decimal>\d+\.\d+(?![\d.]))"
     rf"|(?P<and>(?<=\s)[{_APOSTROPHES}]?[nN][{_APOSTROPHES}](?=\s))"
-    rf"|(?P<word>[^\W_][{_MARKS}]*(?:[{_APOSTROPHES}]?[^\W_][{_MARKS}]*)*)"
+    rf"|(?P<word>[^\W_][{_MARKS}]*(?:[{_APOSTROPHES}]?[^\W_][{_MARKS}]*)*(?:\+\+|#(?!\w))?)"
     rf"|(?P<symbol>[{re.escape(''.join(_SYMBOLS))}])"
 )
 _DECADE = re.compile(r"(\d+0)s")
@@ -56,6 +60,7 @@ def fold(text: str) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
+@lru_cache(maxsize=4096)
 def words(text: str) -> tuple[Word, ...]:
     """The words of `text` in order, numbers read as numbers ("one thousand and one" is one word), articles left out."""
     return tuple(word for word in _with_numbers(_tokens(text), text) if word.text not in _ARTICLES)
@@ -91,6 +96,8 @@ def _word(raw: str, start: int, end: int, before: list[Word]) -> list[Word]:
     if not text:
         return []
     capital = raw[0].isupper()
+    if text in _EXPANSIONS:
+        return [Word(part, start, end, decimal(part) if part.isdigit() else None, True) for part in _EXPANSIONS[text]]
     if text.isdigit() and text.isascii():
         return [Word(text, start, end, decimal(text))]
     if _DECADE.fullmatch(text):

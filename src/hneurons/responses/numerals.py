@@ -75,7 +75,7 @@ def read_number(texts: Sequence[str]) -> tuple[str | None, int]:
         elif text in _TENS and last in {"", "hundred", "scale"}:
             group += _TENS[text]
             last = "ten"
-        elif total == 0 and 10 < group < 21 and used == 1 and (text in _TENS or 9 < _UNITS.get(text, 0)):
+        elif total == 0 and 10 < group < 21 and used == 1 and (text in _TENS or _UNITS.get(text, 0) > 9):
             group = group * 100 + (_TENS.get(text) or _UNITS[text])  # "nineteen sixty"
             last = "ten" if text in _TENS else "unit"
         elif text == "hundred" and last in {"unit", "ten"} and 0 < group < 100:

@@ -39,7 +39,7 @@ _ABOUT = r"(?:to me|who|whom|whose|what|which|where|when|why|how|if|whether|abou
 
 _SPEAKER = (  # anywhere in a clause: "i" is written as the speaker would, in lower case after the expansion
     rf"\b(?:i|we) do not {_KNOW}\b",
-    rf"\b(?:i|we) did not (?:know|find|see|recogni[sz]e)\b",
+    r"\b(?:i|we) did not (?:know|find|see|recogni[sz]e)\b",
     r"\bi (?:have|had) (?:never|not) (?:heard|come across|seen|encountered)\b|\bi would not know\b",
     r"\bi never heard\b",
     rf"\b(?:i|we) (?:can|could|will|would|may|must|should|am|are) (?:not|rather not)(?: be able to)? {_TELL}\b",
@@ -48,7 +48,7 @@ _SPEAKER = (  # anywhere in a clause: "i" is written as the speaker would, in lo
     r"\b(?:i|we) (?:am|are) (?:not|un) ?(?:sure|certain|aware|able|familiar|confident|allowed|permitted|at liberty|in a position"
     r"|going to|capable|comfortable|acquainted)\b",
     r"\bi (?:am|would be|would only be) (?:only )?guessing\b|\bi would (?:only )?(?:have to|be able to) guess\b",
-    rf"\bi (?:have|had|found|find|see|lack|know) (?:no|nothing|not enough|insufficient|little|limited|any)\b",
+    r"\bi (?:have|had|found|find|see|lack|know) (?:no|nothing|not enough|insufficient|little|limited|any)\b",
     r"\bi know (?:nothing|of no|no)\b",
     r"\b(?:escapes|means nothing to|rings no bell (?:to|for|with)|is (?:new|unfamiliar|unknown|not (?:known|familiar)) to) me\b",
     r"\b(?:outside|beyond) (?:of )?(?:my|what i)\b",
@@ -100,7 +100,9 @@ def is_refusal(text: str) -> bool:
 
 def refused_parts(text: str) -> tuple[Span, ...]:
     """The clauses of `text` that decline to answer."""
-    return tuple(part for sentence in sentences(text) for part in clauses(text, sentence) if declines(text[slice(*part)]))
+    return tuple(
+        part for sentence in sentences(text) for part in clauses(text, sentence) if declines(text[slice(*part)])
+    )
 
 
 def answered_parts(text: str) -> tuple[Span, ...]:

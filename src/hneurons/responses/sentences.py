@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hneurons.responses.grammar import word_set
 from hneurons.responses.response import Span
 
-_ABBREVIATIONS = frozenset(
+_ABBREVIATIONS = word_set(
     "mr mrs ms dr st mt prof sr jr no vs etc inc ltd co corp gen col capt lt sgt rev hon gov sen rep jan feb mar apr jun jul "
-    "aug sep sept oct nov dec approx ca c e.g i.e a.k.a u.s u.k a.m p.m b.c a.d ph.d op vol ft".split()
+    "aug sep sept oct nov dec approx ca c e.g i.e a.k.a u.s u.k a.m p.m b.c a.d ph.d op vol ft"
 )
 _STOP = re.compile(r"[.!?。]+[\"'”’»)\]*]*(?=\s|$)|\n+")
 _CONTRAST = re.compile(

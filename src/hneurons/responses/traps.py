@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from hneurons.responses.equivalence import same_word
+from hneurons.responses.grammar import word_set
 from hneurons.responses.normalise import Word, words
 
 _DENIAL_BEFORE = re.compile(
@@ -30,11 +31,9 @@ _GUESSES = 4
 _ALTERNATIVES = 3
 
 _OTHER_PLACES = {
-    "new": frozenset(
-        "york jersey mexico england hampshire zealand guinea delhi caledonia orleans brunswick plymouth".split()
-    ),
-    "north": frozenset("korea carolina dakota america macedonia".split()),
-    "south": frozenset("korea carolina dakota america africa sudan".split()),
+    "new": word_set("york jersey mexico england hampshire zealand guinea delhi caledonia orleans brunswick plymouth"),
+    "north": word_set("korea carolina dakota america macedonia"),
+    "south": word_set("korea carolina dakota america africa sudan"),
     "west": frozenset({"virginia"}),
     "east": frozenset({"timor"}),
     "northern": frozenset({"ireland", "cyprus", "macedonia"}),
@@ -66,19 +65,22 @@ def part_of_other_place(given: Sequence[Word], first: int, last: int) -> bool:
 
 
 def repeats_question(match: Sequence[Word], question: str) -> bool:
-    """Whether every word of a match stands in the question already."""
+    """Whether every word of a match stands in the question already; a number or letter there may count something else."""
     asked = words(question)
-    return all(any(same_word(a, b) for a in asked) for b in match)
+    return any(len(b.text) > 1 and not b.value for b in match) and all(
+        any(same_word(a, b) for a in asked) for b in match
+    )
 
 
-def is_list_of_guesses(span: str, question: str) -> bool:
+def is_list_of_guesses(answer: str, question: str) -> bool:
     """Whether an answer names so many candidates that one of them was bound to be right.
 
-    Three or more joined by "or", four or more otherwise, each of at most four words; never where the question asks for
-    several, or offers a choice.
+    Three or more joined by "or" alone, four or more however joined, each of at most four words. Never where the question
+    asks for several, or offers a choice.
     """
     if _SEVERAL.search(question):
         return False
-    items = [item for item in re.split(r"[,;\n/]|\b(?:or|and)\b", span) if any(c.isalnum() for c in item)]
-    least = _ALTERNATIVES if re.search(r"\bor\b", span) else _GUESSES
+    items = [item for item in re.split(r"[,;\n/]|\b(?:or|and)\b", answer) if any(c.isalpha() for c in item)]
+    alternatives = re.search(r"\bor\b", answer) and not re.search(r"\band\b", answer)
+    least = _ALTERNATIVES if alternatives else _GUESSES
     return len(items) >= least and all(len(words(item)) <= _ITEM_WORDS for item in items)
