@@ -11,8 +11,8 @@ from hneurons.responses.normalise import Word, words
 
 _PERSON = re.compile(
     r"\b(who|whose|whom|surname|last name|family name)\b"
-    r"|\b(which|what|name the)\b[^,.?]{0,40}\b(actor|actress|author|writer|novelist|poet|playwright|singer|songwriter|musician"
-    r"|composer|conductor|painter|artist|sculptor|architect|director|producer|president|politician|statesman|minister"
+    r"|\b(which|what|name the)\b[^,.?]{0,40}\b(actor|actress|author|writer|novelist|poet|playwright|singer"
+    r"|songwriter|musician|composer|conductor|painter|artist|sculptor|architect|director|producer|president|politician|statesman|minister"
     r"|scientist|physicist|chemist|inventor|explorer|astronaut|philosopher|economist|general|admiral|golfer|footballer"
     r"|boxer|jockey|driver|player|cricketer|athlete|swimmer|comedian|presenter|broadcaster|businessman|businesswoman"
     r"|man|woman|person|husband|wife|king|queen|monarch|emperor|pope|saint|journalist|designer)\b"
@@ -24,8 +24,8 @@ _PLACE = re.compile(
     re.IGNORECASE,
 )
 _TITLES = word_set(
-    "sir dame lord lady doctor mister mrs ms miss king queen prince princess president pope saint professor captain "
-    "colonel general admiral emperor chancellor senator"
+    "sir dame lord lady doctor mister mrs ms miss king queen prince princess president pope saint professor "
+    "captain colonel general admiral emperor chancellor senator"
 )
 _CLAUSE = re.compile(
     r",\s+(?:who|which|that|where|when|because|although|as|in|at|by|from|so)\b|\s[-–—]\s|\s*;|\s\.\.\."
@@ -37,7 +37,10 @@ _EITHER = re.compile(r"\b(either|name (?:one|any|a)|give (?:one|any|a|either|an)
 
 
 class Form(NamedTuple):
-    """One way to give an alias: all `parts`, in any order; `qualifier` are words that may follow it ("York, *Yorkshire*")."""
+    """One way to give an alias: all `parts`, in any order.
+
+    `qualifier` are the words left out that may still follow it ("York, *North Yorkshire*").
+    """
 
     parts: tuple[tuple[Word, ...], ...]
     qualifier: tuple[Word, ...] = ()

@@ -26,8 +26,8 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(
-    r"\b(?:who|whom|whose|where)\b|\b(?:what|which)(?: \w+){0,2} (?:country|city|town|continent|state|county|capital|river"
-    r"|island|language|currency|company|team|band|author|actor|actress|king|queen|president|novel|book|film|play)\b",
+    r"\b(?:who|whom|whose|where)\b|\b(?:what|which)(?: \w+){0,2} (?:country|city|town|continent|state|county|capital"
+    r"|river|island|language|currency|company|team|band|author|actor|actress|king|queen|president|novel|book|film|play)\b",
     re.IGNORECASE,
 )
 _ACCOUNT = re.compile(r"^\W*(?:why|how (?:did|do|does|is|was|were|are|would|could|can))\b", re.IGNORECASE)

@@ -13,8 +13,11 @@ from hneurons.responses.normalise import Word, words
 _MOST_WORDS = 6
 _JOINING = word_set("of and in to for on at by with from de du la le or percent")
 _NATIONALITY = re.compile(r"\bnationalit(?:y|ies)\b", re.IGNORECASE)
-_OF_A_PEOPLE = (("", "n"), ("", "an"), ("", "ian"), ("a", "e"), ("a", "ian"), ("y", "ian"), ("", "ese"), ("a", "ese"), ("", "i"),
-                ("", "ish"), ("land", "ish"), ("land", ""), ("o", "an"), ("e", "ian"), ("a", "ish"))  # fmt: skip
+_OF_A_PEOPLE = (
+    ("", "n"), ("", "an"), ("", "ian"), ("", "ese"), ("", "i"), ("", "ish"), ("a", "e"), ("a", "ian"), ("a", "ese"),
+    ("a", "ish"), ("y", "ian"), ("o", "an"), ("e", "ian"), ("land", "ish"), ("land", ""),
+)  # fmt: skip
+"""What a country's name loses, and what it gets, in the name of its people."""
 
 
 def bare_answer(answer: str, alias: str, parts: Sequence[Sequence[Word]], question: str, *, person: bool) -> bool:

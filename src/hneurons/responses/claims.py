@@ -1,8 +1,8 @@
 """The characters of one sentence that carry its claim, in the light of the question.
 
-A statement falls into a subject, a verb and the rest. What repeats the question, or only points back ("it", "the answer"), is
-not the claim; the other side is. That side is cut into chunks (an answer, where, when, by whom), and each chunk loses the
-words before it that claim nothing ("located in the city of").
+A statement falls into a subject, a verb and the rest. What repeats the question, or only points back ("it", "the
+answer"), is not the claim; the other side is. That side is cut into chunks (an answer, where, when, by whom), and each
+chunk loses the words before it that claim nothing ("located in the city of").
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MONTHS = frozenset(
 
 
 class Token(NamedTuple):
-    """A word of a sentence: its folded form, its characters, whether it has a capital, and whether the question has it."""
+    """A word of a sentence: folded, with its characters, whether it has a capital, and whether the question has it."""
 
     text: str
     start: int
@@ -248,7 +248,7 @@ def _noun_phrase(text: str, subject: Sequence[Token]) -> list[Token]:
 
 
 def _claim(chunk: Sequence[Token], question: Asked) -> list[Token]:
-    """A chunk stripped; one that is a clause of its own may claim what the question names ("it keeps the time of Seoul")."""
+    """A chunk stripped; a clause of its own may claim what the question names ("it keeps the time of Seoul")."""
     kept = _stripped(chunk, question)
     if not kept and question.everything and _after_own_verb(chunk) != list(chunk):
         return _stripped([token._replace(asked=False) for token in chunk], question)

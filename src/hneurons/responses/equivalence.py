@@ -22,7 +22,7 @@ _SPELLING = (
 
 
 def stem(text: str) -> str:
-    """`text` without a plural ending; words of fewer than four letters, and those in -ss, -us and -is, are left alone."""
+    """`text` without a plural ending; words of fewer than four letters, or in -ss, -us and -is, are left alone."""
     if len(text) < 4 or not text.isalpha() or text.endswith(("ss", "us", "is")):
         return text
     if text.endswith("ies") and len(text) > 4:
@@ -43,9 +43,7 @@ def same_word(gold: Word, given: Word) -> bool:
 
 def same_rank(gold: Word, given: Word) -> bool:
     """Whether both are one number, be it "8", "VIII" or "the Eighth": what follows a name (Henry VIII)."""
-    return bool(gold.value and given.value) and str(gold.value).removesuffix("th") == str(given.value).removesuffix(
-        "th"
-    )
+    return (gold.value or "").removesuffix("th") == (given.value or "-").removesuffix("th")
 
 
 @lru_cache(maxsize=65536)

@@ -13,7 +13,7 @@ from hneurons.responses.bare import bare_answer
 from hneurons.responses.dates import find_dates, whole_date
 from hneurons.responses.matching import Match, matches
 from hneurons.responses.normalise import Word, words
-from hneurons.responses.refusals import answered_parts, is_refusal, refused_parts
+from hneurons.responses.refusals import answered_parts, declines, is_refusal, refused_parts
 from hneurons.responses.response import Span, Verdict
 from hneurons.responses.spans import answer_spans
 from hneurons.responses.traps import denied, is_list_of_guesses, part_of_other_place, repeats_question
@@ -26,13 +26,12 @@ _HEDGE = re.compile(
 class _Said(NamedTuple):
     """A response as it is judged.
 
-    `claimed` are the clauses that answer, `spans` where the claim is, and `guesses` the parts that list so many candidates
-    that none of them counts.
+    `claimed` are the clauses that answer, `spans` where the claim is, and `guesses` the parts that list so many
+    candidates that none of them counts.
     """
 
     text: str
     words: tuple[Word, ...]
-    refuses: bool
     claimed: tuple[Span, ...]
     spans: tuple[Span, ...]
     guesses: tuple[Span, ...]
@@ -55,13 +54,11 @@ def judge(response_text: str, question: Question) -> Verdict:
 
 
 def _read(text: str, question: str) -> _Said:
-    refuses = bool(refused_parts(text))
     spans = answer_spans(text, question)
     return _Said(
         text=text,
         words=words(text),
-        refuses=refuses,
-        claimed=answered_parts(text) if refuses else ((0, len(text)),),
+        claimed=answered_parts(text) if refused_parts(text) else ((0, len(text)),),
         spans=spans,
         guesses=tuple(run for run in _runs(text, spans) if _guessed(text, run, question)),
         question=question,
@@ -88,16 +85,12 @@ def _guessed(text: str, run: Span, question: str) -> bool:
 
 def _gives(said: _Said, alias: str) -> bool:
     """Whether a response gives one alias, in any of its forms."""
+    if declines(alias):  # "Unknown" is no refusal where it is the answer
+        said = said._replace(claimed=((0, len(said.text)),))
     if _says_date(said, alias):
         return True
     bare = [said.text[slice(*span)] for span in said.spans if _counts(said, span)]
     for form in _forms(alias, said.question):
-        if (
-            said.refuses
-            and len(form.parts) == 1
-            and any(m == (0, len(said.words)) for m in _places(form.parts[0], said))
-        ):
-            return True  # "Unknown" is no refusal where it is the answer
         if all(any(_stands(said, match, form) for match in _places(part, said)) for part in form.parts):
             return True
         if any(bare_answer(answer, alias, form.parts, said.question, person=said.person) for answer in bare):
@@ -131,7 +124,7 @@ def _counts(said: _Said, span: Span, *, one_of_many: bool = False) -> bool:
 
 
 def _otherwise_qualified(said: _Said, match: Match, form: Form) -> bool:
-    """Whether an alias given without its qualifier has another one ("Birmingham, England" for "Birmingham, Alabama")."""
+    """Whether an alias is given with another qualifier ("Birmingham, England" for "Birmingham, Alabama")."""
     if not form.qualifier or match.last >= len(said.words):
         return False
     following = said.words[match.last]

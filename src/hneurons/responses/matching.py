@@ -74,7 +74,7 @@ def _first_names(gold: Word, given: Word) -> bool:
 
 
 def _middle_names(gold: Sequence[Word], given: Sequence[Word]) -> bool:
-    """Whether middle names agree: initials may be missing on either side, or stand for a name; names may not (John *Quincy* Adams)."""
+    """Whether middle names agree: an initial may be missing or stand for a name, a name may not (John *Quincy*)."""
     if not gold or not given:
         return all(len(word.text) == 1 for word in (*gold, *given))
     return len(gold) == len(given) and all(

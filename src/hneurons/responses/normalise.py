@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from hneurons.responses.numerals import decimal, ordinal, read_number, roman
@@ -13,14 +14,17 @@ _ARTICLES = frozenset({"a", "an", "the"})
 _SYMBOLS = {"£": "pound", "$": "dollar", "€": "euro", "¥": "yen", "%": "percent", "&": "and", "°": "degree"}
 _UNITS = {
     "m": "metre", "km": "kilometre", "cm": "centimetre", "mm": "millimetre", "kg": "kilogram", "g": "gram",
-    "ft": "foot", "feet": "foot", "mi": "mile", "lb": "pound", "lbs": "pound", "oz": "ounce", "hr": "hour", "hrs": "hour",
+    "ft": "foot", "feet": "foot", "mi": "mile", "lb": "pound", "lbs": "pound", "oz": "ounce", "hr": "hour",
+    "hrs": "hour",
     "min": "minute", "mins": "minute", "sec": "second", "secs": "second", "mph": "mph", "yr": "year", "yrs": "year",
 }  # fmt: skip
 _MAGNITUDES = {"k": 3, "m": 6, "mn": 6, "bn": 9, "b": 9, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _LETTERS = {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
 _SPELLINGS = {
-    "st": "saint", "mt": "mount", "dr": "doctor", "mr": "mister", "bce": "bc", "ce": "ad", "jnr": "junior", "jr": "junior",
-    "snr": "senior", "sr": "senior", "tv": "television", "vs": "versus", "v": "versus", "usa": "us", "prof": "professor",
+    "st": "saint", "mt": "mount", "dr": "doctor", "mr": "mister", "bce": "bc", "ce": "ad", "jnr": "junior",
+    "jr": "junior",
+    "snr": "senior", "sr": "senior", "tv": "television", "vs": "versus", "v": "versus", "usa": "us",
+    "prof": "professor",
 }  # fmt: skip
 _EXPANSIONS = {
     f"ww{form}": ("world", "war", str(n)) for n, forms in ((1, ("i", "1")), (2, ("ii", "2"))) for form in forms
@@ -42,8 +46,8 @@ _DIGITS_THEN_LETTERS = re.compile(r"(\d+)([a-z]+)")
 class Word(NamedTuple):
     """One word of a text.
 
-    `text` is its normal form and `value` its number, where it is one ("1776", "4th"); `start` and `end` are its characters
-    in the original text; `capital` says whether it was written with a capital letter.
+    `text` is its normal form and `value` its number, where it is one ("1776", "4th"); `start` and `end` are its
+    characters in the original text; `capital` says whether it was written with a capital letter.
     """
 
     text: str
@@ -54,7 +58,7 @@ class Word(NamedTuple):
 
 
 def fold(text: str) -> str:
-    """Lower case without accents; letters that are no accented Latin letter (ß, ø, æ) as they are usually transcribed."""
+    """Lower case without accents; ß, ø, æ and the like as they are usually transcribed."""
     lowered = text.casefold() if text.isascii() else "".join(_LETTERS.get(c, c) for c in text.casefold())
     decomposed = unicodedata.normalize("NFKD", lowered)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
@@ -146,4 +150,4 @@ def _with_numbers(tokens: list[Word], text: str) -> list[Word]:
 
 def _unbroken(tokens: list[Word], text: str) -> bool:
     """Whether only blanks, hyphens and the commas of "one thousand, nine hundred" lie between `tokens`."""
-    return all(re.fullmatch(r"[\s,\-‐‑–]*", text[a.end : b.start]) for a, b in zip(tokens, tokens[1:], strict=False))
+    return all(re.fullmatch(r"[\s,\-‐‑–]*", text[a.end : b.start]) for a, b in pairwise(tokens))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from hneurons.responses.grammar import word_set
 from hneurons.responses.response import Span
 
 _ABBREVIATIONS = word_set(
-    "mr mrs ms dr st mt prof sr jr no vs etc inc ltd co corp gen col capt lt sgt rev hon gov sen rep jan feb mar apr jun jul "
-    "aug sep sept oct nov dec approx ca c e.g i.e a.k.a u.s u.k a.m p.m b.c a.d ph.d op vol ft"
+    "mr mrs ms dr st mt prof sr jr no vs etc inc ltd co corp gen col capt lt sgt rev hon gov sen rep jan feb mar "
+    "apr jun jul aug sep sept oct nov dec approx ca c e.g i.e a.k.a u.s u.k a.m p.m b.c a.d ph.d op vol ft"
 )
 _STOP = re.compile(r"[.!?。]+[\"'”’»)\]*]*(?=\s|$)|\n+")
 _CONTRAST = re.compile(
-    r"[,;:]?\s+(?:but|however|although|though|still|yet)\b,?\s*|;\s+|\s[-–—]+\s|,\s+(?=perhaps|maybe|probably|possibly|"
+    r"[,;:]?\s+(?:but|however|although|though|still|yet)\b,?\s*|;\s+|\s[-–—]+\s"
+    r"|,\s+(?=perhaps|maybe|probably|possibly|"
     r"i think|i believe|i'd|i’d|i would|my (?:best )?guess|it (?:is|was|may|might|could)|if i)",
     re.IGNORECASE,
 )
@@ -30,7 +32,7 @@ def trim(text: str, start: int, end: int) -> Span:
 
 
 def sentences(text: str) -> tuple[Span, ...]:
-    """The sentences of `text`, with their final punctuation; a line break ends one, an abbreviation or initial does not."""
+    """The sentences of `text` with their final punctuation; a line break ends one, an abbreviation does not."""
     return tuple(_pieces(text, _sentence_ends(text)))
 
 
@@ -38,7 +40,7 @@ def clauses(text: str, sentence: Span) -> tuple[Span, ...]:
     """A sentence cut where it turns ("I'm not sure, | but Paris"), the joining words left out."""
     start, end = sentence
     cuts = [(start, start)] + [m.span() for m in _CONTRAST.finditer(text, start, end)] + [(end, end)]
-    found = (trim(text, a[1], b[0]) for a, b in zip(cuts, cuts[1:], strict=False))
+    found = (trim(text, a[1], b[0]) for a, b in pairwise(cuts))
     return tuple(span for span in found if span[0] < span[1])
 
 

@@ -1,7 +1,7 @@
 """Where in a response the answer is: the characters that carry the claim, without filler.
 
-By rule and from the response and the question alone, never from the right answer: a span that knew what is right would hand
-the label to whatever is trained on it.
+By rule, and from the response and the question alone, never from the right answer: a span that knew what is right would
+hand the label to whatever is trained on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hneurons.responses.sentences import sentences, trim
 _LEAD = re.compile(
     r"\s*(?:(?:sure|certainly|of course|yes|well|okay|ok|hmm)[,.!]+\s+"
     r"|(?:the |my )?(?:final |correct |right |best )?(?:answer|guess|response)\s*(?::|is:)\s*|(?:a|ans):\s+"
-    r"|(?:in short|i think|i believe|i guess|i would say|i'd say|probably|perhaps|maybe|as far as i know|to my knowledge),?\s+(?:that\s+)?(?=\S))+",
+    r"|(?:in short|i think|i believe|i guess|i would say|i'd say|probably|perhaps|maybe|as far as i know"
+    r"|to my knowledge),?\s+(?:that\s+)?(?=\S))+",
     re.IGNORECASE,
 )
 _NEXT_TURN = re.compile(
@@ -41,9 +42,10 @@ _SHORT = 8
 def answer_spans(text: str, question_text: str = "") -> tuple[Span, ...]:
     """The characters of `text` that carry the claim, as half-open ranges in order.
 
-    A bare answer is one span: the text without blanks, lead-in ("A:", "The answer is"), final full stop, quotes, mark-up and
-    later explanation; a list is one span. Of a sentence it is the side that does not repeat `question_text`. Where that asks
-    for all there is to say ("Tell me about X."), or is empty, every claim has its span; otherwise the first that answers does.
+    A bare answer is one span: the text without blanks, lead-in ("A:", "The answer is"), final full stop, quotes,
+    mark-up and later explanation; a list is one span. Of a sentence it is the side that does not repeat `question_text`. Where
+    that asks for all there is to say ("Tell me about X."), or is empty, every claim has its span; otherwise the first
+    that answers does.
 
     A text with any letter or digit has at least one span; where no rule finds less, it is the whole of it.
     """
@@ -169,7 +171,7 @@ def _bare(text: str, span: Span) -> Span | None:
 
 
 def _closed(text: str, start: int, end: int) -> bool:
-    """Whether the bracket or quotation that opens [start, end) closes before its end ("(Sittin' On) The Dock of the Bay")."""
+    """Whether what opens [start, end) closes before its end ("(Sittin' On) The Dock of the Bay")."""
     closing = text.find(_PAIRS.get(text[start], " "), start + 1, end)
     return closing > start and any(c.isalnum() for c in text[closing:end])
 

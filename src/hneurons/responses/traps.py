@@ -10,8 +10,9 @@ from hneurons.responses.grammar import word_set
 from hneurons.responses.normalise import Word, words
 
 _DENIAL_BEFORE = re.compile(
-    r"(?:\b(?:not(?! only| just| until| merely| simply)|never|neither|nor|rather than|instead of|unlike|except(?: for)?|excluding"
-    r"|(?<!none )other than|contrary to|as opposed to|confused with|mistaken for)\b|n['’]t\b(?! (?:only|just|until)))"
+    r"(?:\b(?:not(?! only| just| until| merely| simply)|never|neither|nor|rather than|instead of|unlike"
+    r"|except(?: for)?|excluding|(?<!none )other than|contrary to|as opposed to|confused with"
+    r"|mistaken for)\b|n['’]t\b(?! (?:only|just|until)))"
     r"(?:\s+[\w'’-]+){0,3}\W*$",
     re.IGNORECASE,
 )
@@ -23,7 +24,8 @@ _BREAK = re.compile(r"[.;:!?\n]|,|\bbut\b")
 _NEGATED_QUESTION = re.compile(r"\b(?:not|never|no|except|without)\b|n['’]t\b", re.IGNORECASE)
 
 _SEVERAL = re.compile(
-    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|\d+|both|all|names of|either|any|list|members|are|were|give|one of)\b|\bor\b",
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|\d+|both|all|names of|either|any|list|members|are|were|give"
+    r"|one of)\b|\bor\b",
     re.IGNORECASE,
 )
 _ITEM_WORDS = 4
@@ -65,7 +67,7 @@ def part_of_other_place(given: Sequence[Word], first: int, last: int) -> bool:
 
 
 def repeats_question(match: Sequence[Word], question: str) -> bool:
-    """Whether every word of a match stands in the question already; a number or letter there may count something else."""
+    """Whether every word of a match stands in the question already; a number there may count something else."""
     asked = words(question)
     return any(len(b.text) > 1 and not b.value for b in match) and all(
         any(same_word(a, b) for a in asked) for b in match
@@ -75,8 +77,8 @@ def repeats_question(match: Sequence[Word], question: str) -> bool:
 def is_list_of_guesses(answer: str, question: str) -> bool:
     """Whether an answer names so many candidates that one of them was bound to be right.
 
-    Three or more joined by "or" alone, four or more however joined, each of at most four words. Never where the question
-    asks for several, or offers a choice.
+    Three or more joined by "or" alone, four or more however joined, each of at most four words. Never where the
+    question asks for several, or offers a choice.
     """
     if _SEVERAL.search(question):
         return False
