@@ -50,7 +50,9 @@ def draw_calibration(results: Results, eval_set: str, palette: Palette) -> Figur
     for each in bins(found):
         (line,) = left.plot([each.mean] * 2, wilson(each.hallucinated, each.n), color=palette.data, linewidth=1.4)
         line.set_gid("interval")
-        (dot,) = left.plot([each.mean], [each.share], "o", color=palette.data, markersize=5, markeredgecolor=palette.panel)
+        (dot,) = left.plot(
+            [each.mean], [each.share], "o", color=palette.data, markersize=5, markeredgecolor=palette.panel
+        )
         dot.set_gid("bin")
     left.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability the probe gives", ylabel="share hallucinated")
     head(left, "does 70% mean 70%?", palette)

@@ -13,7 +13,7 @@ STEM = 0.74
 
 
 def draw_depth(results: Results, palette: Palette) -> Figure:
-    """Stems by layer and index, as tall as their weight; counts per layer at the right, and what an even spread gives."""
+    """Stems by layer and index, as tall as their weight; at the right counts per layer, and an even spread's."""
     model, counts = results.model, results.fit.per_layer
     step = 0.4 if model.n_layers <= 12 else 0.22 if model.n_layers <= 32 else 0.13
     figure = sheet(0.75 + step * model.n_layers)
@@ -40,12 +40,15 @@ def draw_depth(results: Results, palette: Palette) -> Figure:
     for layer, bar in enumerate(bars.patches):
         bar.set_gid(f"count:{layer}")
         if counts[layer] and layer % every == 0:
-            right.text(counts[layer], layer, f" {counts[layer]}", va="center", color=palette.ink)
+            right.annotate(
+                str(counts[layer]), (counts[layer], layer), xytext=(4, 0), textcoords="offset points", va="center",
+                color=palette.ink,
+            )  # fmt: skip
     even = sum(counts) / model.n_layers
-    right.axvline(even, color=palette.soft, linewidth=0.9, linestyle=(0, (3, 3))).set_gid("even")
+    right.axvline(even, color=palette.soft, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0).set_gid("even")
     right.set_xlim(0, 1.15 * max(*counts, 1))
     right.locator_params(axis="x", nbins=4, integer=True)
-    right.set_xlabel("H-Neurons (dashed: spread evenly)")
+    right.set_xlabel("H-Neurons")
     right.tick_params(labelleft=False)
     head(right, "per layer", palette)
     return figure

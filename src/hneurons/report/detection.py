@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from hneurons.report.forest import Dot, Row, Spread, forest
 from hneurons.report.look import Palette, head, quiet, sheet
-from hneurons.report.numbers import decimal, estimate, percent_estimate, percent_spread, spread
+from hneurons.report.numbers import decimal, estimate, percent, percent_estimate, percent_spread, spread
 from hneurons.report.reading import controls, detection, detections, eval_sets, figure_of, ranked
 from hneurons.study.evaluating import H_NEURONS, RANDOM, REFIT
 from hneurons.study.results import Results
@@ -56,12 +56,18 @@ def draw_overview(results: Results, palette: Palette) -> Figure:
     # A control of which no draw was possible on one set is still a row there, so the panels stay aligned.
     figure = sheet(0.95 + 0.25 * len(lines[first]))
     panels = figure.subplots(1, len(names), squeeze=False)[0]
+    left = min((_start(lines[name]) for name in names if ranked(results, name)), default=0.45)
     for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
         _panel(axes, results, name, lines[name], palette)
+        if ranked(results, name):
+            axes.set_xlim(left, 1.0)  # one scale for all
+        axes.locator_params(axis="x", nbins=4)
         forest(axes, lines[name], palette, labels=place == 0, texts=False)
         head(axes, name, palette)
-        ours = figure_of(detection(results, name))
-        axes.set_xlabel(f"{_axis(results, name)}\nH-Neurons {decimal(ours.value)}")
+        ours = figure_of(detection(results, name)).value
+        written = decimal(ours) if ranked(results, name) else percent(ours)
+        axes.set_title(written, loc="right", fontsize=9, color=palette.data)
+        axes.set_xlabel(_axis(results, name))
     return figure
 
 
@@ -79,13 +85,14 @@ def _panel(axes: Axes, results: Results, eval_set: str, lines: Sequence[Row], pa
         axes.axvspan(band.low, band.high, color=palette.line, alpha=0.5, linewidth=0).set_gid("random band")
     if by_auroc:
         axes.axvline(0.5, color=palette.soft, linewidth=0.8, linestyle=(0, (3, 3))).set_gid("chance")
-        every = [value for row in lines for value in _extent(row)]
-        axes.set_xlim(min([0.45, *(value - 0.02 for value in every)]), 1.0)
+        axes.set_xlim(_start(lines), 1.0)
     else:
         axes.set_xlim(-0.02, 1.02)
     axes.locator_params(axis="x", nbins=6)
 
 
-def _extent(row: Row) -> list[float]:
-    own = [row.value] if isinstance(row, Dot) else list(row.values)
-    return [value for value in (*own, row.low, row.high) if value is not None]
+def _start(lines: Sequence[Row]) -> float:
+    """Where an axis of AUROC begins, so that nothing is cut off and chance is always in sight."""
+    drawn = [value for row in lines for value in ((row.value,) if isinstance(row, Dot) else row.values)]
+    lows = [value - 0.02 for value in (*drawn, *(row.low for row in lines)) if value is not None]
+    return max(0.0, min([0.45, *lows]))

@@ -14,16 +14,16 @@ from hneurons.files import atomic_path
 from hneurons.report.calibration import draw_calibration
 from hneurons.report.depth import draw_depth
 from hneurons.report.detection import draw_detection, draw_overview
-from hneurons.report.look import LIGHT, Palette, styled
+from hneurons.report.look import LIGHT, Palette, margins, styled
 from hneurons.report.path import draw_path
 from hneurons.report.reading import eval_sets, ranked
 from hneurons.report.sentences import (
     calibration_sentence,
     depth_sentence,
     detection_sentence,
+    overview_sentence,
     path_sentence,
     stability_sentence,
-    summary,
 )
 from hneurons.report.steadiness import draw_stability
 from hneurons.report.svg import to_svg
@@ -53,6 +53,7 @@ class Illustration:
         """Write a PNG on the palette's panel, atomically."""
         figure, written = self.figure(palette), io.BytesIO()
         with styled():
+            figure.set_layout_engine(margins(0.15))
             figure.savefig(written, format="png", dpi=dpi, facecolor=palette.panel, metadata={"Software": None})
         with atomic_path(path) as temporary:
             temporary.write_bytes(written.getvalue())
@@ -82,7 +83,7 @@ def illustrations(results: Results) -> dict[str, Illustration]:
         Illustration(
             "overview",
             "Detection on every set",
-            summary(results),
+            overview_sentence(results),
             "A panel for every evaluation set, in it every detector as a dot with its interval, and what chance gives.",
             partial(draw_overview, results),
         ),

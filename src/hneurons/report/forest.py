@@ -63,6 +63,9 @@ def forest(axes: Axes, rows: Sequence[Row], palette: Palette, *, labels: bool = 
                 fontsize=8,
                 color=palette.data if isinstance(row, Dot) and row.emphasis else palette.soft,
             )
+    controls = sum(isinstance(row, Spread) for row in rows)
+    if 0 < controls < len(rows):
+        axes.axhline(controls - 0.5, color=palette.line, linewidth=0.8)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels([row.label for row in reversed(rows)] if labels else [""] * len(rows))
@@ -72,7 +75,7 @@ def forest(axes: Axes, rows: Sequence[Row], palette: Palette, *, labels: bool = 
                 label.set_color(palette.data if row.emphasis else palette.ink)
                 label.set_fontweight("bold" if row.emphasis and not row.mono else "normal")
                 if row.mono:
-                    label.set_family(MONO)
+                    label.set_fontfamily(MONO)
                     label.set_fontsize(8)
 
 
@@ -93,7 +96,9 @@ def _spread(axes: Axes, row: Spread, y: int, palette: Palette) -> None:
         bar = axes.barh(y, row.high - row.low, left=row.low, height=2 * BAR, color=palette.line, linewidth=0)
         bar.patches[0].set_gid(f"spread:{row.label}")
     if row.values:
-        (draws,) = axes.plot(row.values, [y] * len(row.values), "|", color=palette.soft, markersize=6, markeredgewidth=0.7)
+        (draws,) = axes.plot(
+            row.values, [y] * len(row.values), "|", color=palette.soft, markersize=6, markeredgewidth=0.7
+        )
         draws.set_gid(f"draws:{row.label}")
     if row.mean is not None:
         (mean,) = axes.plot([row.mean, row.mean], [y - BAR, y + BAR], color=palette.ink, linewidth=1.4)

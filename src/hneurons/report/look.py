@@ -1,14 +1,16 @@
-"""One look for every figure: paper, ink, one cool colour for data, one warm colour for what is hallucinated or flagged."""
+"""One look for every figure: paper, ink, a cool colour for data, a warm one for what is hallucinated or flagged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 WIDTH = 8.6
 """Inches; at 72 points an inch this is the text width of the report."""
@@ -33,7 +35,7 @@ class Palette:
 LIGHT = Palette("#fbfaf7", "#ffffff", "#1d1f24", "#6a6f7a", "#e6e3dc", "#c2410c", "#2f5d8a")
 DARK = Palette("#14161a", "#1b1e24", "#e9e7e2", "#969ca8", "#2c3038", "#f0803c", "#7fb0de")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": SANS,
     "font.size": 8.5,
     "axes.spines.top": False,
@@ -59,9 +61,12 @@ def styled() -> Iterator[None]:
 
 def sheet(height: float, width: float = WIDTH) -> Figure:
     """An empty figure of `height` inches, laid out by its contents, on no background."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03)  # type: ignore[union-attr]
-    return figure
+    return Figure(figsize=(width, height), layout=margins(0.02), facecolor="none")
+
+
+def margins(inches: float) -> ConstrainedLayoutEngine:
+    """A layout by contents that leaves so much room at the edges."""
+    return ConstrainedLayoutEngine(w_pad=inches, h_pad=inches)
 
 
 def quiet(axes: Axes, palette: Palette, *, grid: str = "", left: bool = False) -> None:

@@ -101,6 +101,12 @@ def address(neuron: Neuron) -> str:
     return f"L{neuron[0]} · {neuron[1]}"
 
 
+def ordinal(place: int) -> str:
+    """1st, 2nd, 11th."""
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{ending}"
+
+
 def listed(words: list[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

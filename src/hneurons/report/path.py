@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hneurons.report.look import Palette, head, quiet, sheet
+from hneurons.report.look import Palette, quiet, sheet
 from hneurons.report.numbers import regular
 from hneurons.study.results import Results
-
-FULL, HOLLOW = "o", "o"
 
 
 def draw_path(results: Results, palette: Palette) -> Figure:
@@ -36,7 +35,9 @@ def draw_path(results: Results, palette: Palette) -> Figure:
         intact.set_gid("intact")
         intact.set_label("with nothing turned off")
     above.set_ylabel("share right")
-    above.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderpad=0, handlelength=1.6, labelcolor=palette.ink)
+    above.legend(
+        loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderpad=0, handlelength=1.6, labelcolor=palette.ink
+    )
     above.annotate(
         f"chosen\nC = {regular(Cs[fit.chosen])}",
         (Cs[fit.chosen], 0.04),
@@ -71,9 +72,8 @@ def draw_path(results: Results, palette: Palette) -> Figure:
 
 
 def _line(
-    axes: Axes, results: Results, values: list[float | None] | list[float] | list[int], label: str, colour: str, marker: str,
-    palette: Palette,
-) -> None:  # fmt: skip
+    axes: Axes, results: Results, values: Sequence[float | None], label: str, colour: str, marker: str, palette: Palette
+) -> None:
     """A line through what there is; points that could not be chosen are hollow."""
     Cs = [point.C for point in results.fit.curve]
     series = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
@@ -99,6 +99,3 @@ def _shade(axes: Axes, results: Results, palette: Palette) -> None:
                 f"excluded:{k}"
             )
     axes.set_xlim(10 ** edges[0], 10 ** edges[-1])
-
-
-__all__ = ["draw_path", "head"]

@@ -17,6 +17,7 @@ from hneurons.study.evaluating import H_NEURONS, MATCHED, PERMUTED, RANDOM, REFI
 from hneurons.study.results import Comparison, Results
 
 CONTROLS = (RANDOM, MATCHED, PERMUTED)
+ENTROPY = "token entropy"
 CUT = 0.5
 """Probability from which the report calls an answer flagged."""
 
@@ -27,9 +28,9 @@ def eval_sets(results: Results) -> list[str]:
 
 
 def detections(results: Results, eval_set: str) -> list[Detection]:
-    """Every detector on one set, best AUROC first; those without one as they were evaluated, at the end."""
+    """Every detector on one set, highest AUROC first, or highest share flagged where AUROC is not defined."""
     rows = [row for row in results.evaluation.detection if row.eval_set == eval_set]
-    return sorted(rows, key=lambda row: (row.auroc.value is None, -(row.auroc.value or 0)))
+    return sorted(rows, key=lambda row: -(figure_of(row).value or 0.0))
 
 
 def detection(results: Results, eval_set: str, detector: str = H_NEURONS) -> Detection:
@@ -47,6 +48,12 @@ def detection(results: Results, eval_set: str, detector: str = H_NEURONS) -> Det
 def rivals(results: Results, eval_set: str) -> list[Detection]:
     """The baselines on one set, best first: every detector that reads something else than the H-Neurons."""
     return [row for row in detections(results, eval_set) if row.detector not in (H_NEURONS, REFIT)]
+
+
+def landmarks(results: Results, eval_set: str) -> list[Detection]:
+    """The baselines that a reader asks for first: the best one, and entropy."""
+    every = [row for row in rivals(results, eval_set) if row.auroc.value is not None]
+    return [row for row in every if row is every[0] or row.detector == ENTROPY]
 
 
 def controls(results: Results, eval_set: str) -> dict[str, Control]:
@@ -91,8 +98,11 @@ def frequencies(results: Results) -> list[Frequency]:
     if not resamples:
         return []
     low, high = wilson(0, resamples)
-    never = {"selected": 0, "resamples": resamples, "share": 0.0, "low": low, "high": high}
-    every = [found.get(each) or Frequency(neuron=each, **never) for each in results.probe.neurons]
+
+    def never(neuron: Neuron) -> Frequency:
+        return Frequency(neuron=neuron, selected=0, resamples=resamples, share=0.0, low=low, high=high)
+
+    every = [found.get(each) or never(each) for each in results.probe.neurons]
     return sorted(every, key=lambda each: (-each.selected, each.neuron))
 
 

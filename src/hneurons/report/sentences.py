@@ -12,12 +12,15 @@ from hneurons.report.numbers import (
     difference,
     estimate,
     listed,
+    ordinal,
     percent,
     percent_estimate,
     percent_spread,
     regular,
 )
 from hneurons.report.reading import (
+    CUT,
+    addition,
     comparisons,
     controls,
     detection,
@@ -37,21 +40,16 @@ def summary(results: Results) -> str:
     first = eval_sets(results)[0]
     found = (
         f"Of {counted(probe.n_neurons, 'neuron')} in {model.name}, {count(probe.n_hneurons)} "
-        f"({decimal(probe.per_mille, 2)} ‰) are H-Neurons: the more they contribute to an answer, the likelier it is hallucinated."
+        f"({decimal(probe.per_mille, 2)} ‰) are H-Neurons: the more they contribute to an answer, the likelier it is "
+        "hallucinated."
     )
     row = detection(results, first)
     if row.auroc.value is None:
         return f"{found} On {first}, {row.auroc.reason}; the probe flags {percent_estimate(row.flagged)} of them."
     return (
-        f"{found} Given a hallucinated and a right answer from {first}, their probe gives the hallucinated one the higher "
-        f"probability {percent(row.auroc.value, 0)} of the time (AUROC {estimate(row.auroc)}); chance is 50%."
+        f"{found} Given a hallucinated and a right answer from {first}, their probe gives the hallucinated one the "
+        f"higher probability {percent(row.auroc.value, 0)} of the time (AUROC {estimate(row.auroc)}); chance is 50%."
     )
-
-
-def against_random(results: Results, eval_set: str) -> str:
-    """The H-Neurons against random neurons on one set."""
-    found = [each.sentence for each in comparisons(results, eval_set) if each.better is not None]
-    return " ".join(found)
 
 
 def against_rivals(results: Results, eval_set: str) -> str:
@@ -75,20 +73,36 @@ def against_rivals(results: Results, eval_set: str) -> str:
     return f"{share} {len(others)} baselines {reach} a higher AUROC than the H-Neurons: {named}{clear}."
 
 
+def overview_sentence(results: Results) -> str:
+    """Where the probe stands among all detectors, set by set."""
+    places = []
+    for name in eval_sets(results):
+        ours = detection(results, name).auroc.value
+        others = [row.auroc.value for row in rivals(results, name) if row.auroc.value is not None]
+        if ours is not None:
+            place = 1 + sum(value > ours for value in others)
+            places.append(f"{ordinal(place)} of {len(others) + 1} on {name} ({decimal(ours)})")
+    if not places:
+        return "No set holds both kinds of answers, so the detectors cannot be ranked."
+    return f"By AUROC, the H-Neurons' probe comes {listed(places)}."
+
+
 def detection_sentence(results: Results, eval_set: str) -> str:
     """What one set shows."""
     row = detection(results, eval_set)
     if ranked(results, eval_set):
-        said = f"On {eval_set} ({counted(row.n, 'answer')}), the H-Neurons' probe reaches an AUROC of {estimate(row.auroc)}."
-        return " ".join(filter(None, [said, against_rivals(results, eval_set)]))
+        answers = counted(row.n, "answer")
+        said = f"On {eval_set} ({answers}), the H-Neurons' probe reaches an AUROC of {estimate(row.auroc)}."
+        return f"{said} {against_rivals(results, eval_set)}".rstrip()
     said = (
-        f"On {eval_set}, {row.auroc.reason}, so there is no ranking to score; what can be read is how many are flagged. "
-        f"The H-Neurons' probe flags {percent_estimate(row.flagged)}"
+        f"On {eval_set}, {row.auroc.reason}, so there is no ranking to score; what can be read is how many are "
+        f"flagged. The H-Neurons' probe flags {percent_estimate(row.flagged)}"
     )
     chance = controls(results, eval_set).get(RANDOM)
     if chance is None or chance.flagged.low is None:
         return f"{said}."
-    return f"{said}; {chance.draws} draws of random neurons flag {percent_spread(chance.flagged.low, chance.flagged.high)}."
+    range_ = percent_spread(chance.flagged.low, chance.flagged.high)
+    return f"{said}; {chance.draws} draws of random neurons flag {range_}."
 
 
 def addition_sentence(found: Addition) -> str:
@@ -117,9 +131,12 @@ def depth_sentence(results: Results) -> str:
     said = f"Layer {most} holds the most: {counts[most]} of {total}."
     if half:
         where = f"the last {counted(half, 'layer')}" if half > 1 else "the last layer"
-        said += f" {percent(late / total, 0)} sit in {where}, where {percent(half / len(counts), 0)} would by an even spread."
+        even = percent(half / len(counts), 0)
+        said += f" {percent(late / total, 0)} sit in {where}, where {even} would by an even spread."
     empty = sum(not each for each in counts)
-    return said + (f" {counted(empty, 'layer')} of {len(counts)} {'has' if empty == 1 else 'have'} none." if empty else "")
+    return said + (
+        f" {counted(empty, 'layer')} of {len(counts)} {'has' if empty == 1 else 'have'} none." if empty else ""
+    )
 
 
 def path_sentence(results: Results) -> str:
@@ -127,13 +144,14 @@ def path_sentence(results: Results) -> str:
     fit = results.fit
     point = fit.curve[fit.chosen]
     said = (
-        f"C = {regular(point.C)} is chosen: {counted(point.n_hneurons, 'H-Neuron')}, and {percent(point.heldout_accuracy)} "
-        "of held-out answers on the right side."
+        f"C = {regular(point.C)} is chosen: {counted(point.n_hneurons, 'H-Neuron')}, and "
+        f"{percent(point.heldout_accuracy)} of held-out answers on the right side."
     )
     if point.known_accuracy is not None:
         said += (
             f" With those neurons off (alpha 0), the model still answers {percent(point.known_accuracy)} of "
-            f"{counted(fit.known_questions, 'known question')} right; with nothing turned off, {percent(fit.known_intact)}."
+            f"{counted(fit.known_questions, 'known question')} right; with nothing turned off, "
+            f"{percent(fit.known_intact)}."
         )
     reasons = Counter(each.excluded for each in fit.curve if each.excluded)
     if reasons:
@@ -152,14 +170,15 @@ def stability_sentence(results: Results) -> str:
     weak = [each for each in found if each.share < 0.5]
     point = results.fit.stability[results.fit.chosen]
     said = (
-        f"Refitted on {point.resamples} random halves of the questions, {len(steady)} of {len(found)} H-Neurons are selected "
-        f"in at least 90% of them, and {len(weak)} in fewer than half."
+        f"Refitted on {point.resamples} random halves of the questions, {len(steady)} of {len(found)} H-Neurons are "
+        f"selected in at least 90% of them, and {len(weak)} in fewer than half."
     )
     if point.jaccard is not None:
         said += f" Two halves share {percent(point.jaccard, 0)} of what either selects (Jaccard)."
     others = others_selected(results)
     if others:
-        said += f" {counted(len(others), 'neuron')} outside the list {'is' if len(others) == 1 else 'are'} selected in half or more."
+        are = "is" if len(others) == 1 else "are"
+        said += f" {counted(len(others), 'neuron')} outside the list {are} selected in half or more."
     return said
 
 
@@ -169,19 +188,24 @@ def calibration_sentence(results: Results, eval_set: str) -> str:
     off = "" if row.ece.value is None else f"{decimal(100 * row.ece.value, 1)} points"
     return (
         f"On {eval_set}, the probe's probabilities are off by {off} on average (expected calibration error "
-        f"{estimate(row.ece)}). From probability 0.5 on it flags {percent_estimate(row.recall)} of the hallucinated answers, and "
-        f"{percent_estimate(row.precision)} of what it flags is hallucinated."
+        f"{estimate(row.ece)}). From probability {CUT} on it flags {percent_estimate(row.recall)} of the hallucinated "
+        f"answers, and {percent_estimate(row.precision)} of what it flags is hallucinated."
     )
 
 
-def verdicts(results: Results) -> list[str]:
-    """Everything that a reader in a hurry must know: each set against chance, the baselines, and entropy."""
-    found = []
-    for name in eval_sets(results):
-        if ranked(results, name):
-            found += [against_random(results, name), against_rivals(results, name)]
-        else:
-            found.append(detection_sentence(results, name))
-    found += [addition_sentence(each) for each in results.evaluation.additions if each.difference.value is not None]
-    return [each for each in found if each]
+def within(sentence: str, eval_set: str) -> str:
+    """A sentence that begins with "On SET, ", for a place where the set is already named."""
+    rest = sentence.removeprefix(f"On {eval_set}, ")
+    return rest[:1].upper() + rest[1:]
 
+
+def verdicts(results: Results, eval_set: str) -> list[str]:
+    """What a reader in a hurry must know of one set: against chance, against the baselines, and beside entropy."""
+    if not ranked(results, eval_set):
+        return [detection_sentence(results, eval_set)]
+    gain = addition(results, eval_set)
+    found = [
+        " ".join(within(each.sentence, eval_set) for each in comparisons(results, eval_set)),
+        against_rivals(results, eval_set),
+    ]
+    return [within(each, eval_set) for each in (*found, addition_sentence(gain) if gain else "") if each]

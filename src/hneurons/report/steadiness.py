@@ -16,11 +16,11 @@ SHOWN = 24
 
 
 def draw_stability(results: Results, palette: Palette) -> Figure:
-    """Share of resamples that select each H-Neuron, with Wilson intervals; size and overlap of the selections over C."""
+    """How often resamples select each H-Neuron, with Wilson intervals; size and overlap of selections over C."""
     shown = frequencies(results)[:SHOWN]
     figure = sheet(max(3.4, 0.85 + 0.185 * len(shown)))
-    left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))
-    axes = left.subplots()
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1))
+    axes = figure.add_subplot(grid[:, 0])
     quiet(axes, palette, grid="x")
     rows = [
         Dot(
@@ -40,17 +40,19 @@ def draw_stability(results: Results, palette: Palette) -> Figure:
     whole = len(results.probe.neurons)
     head(axes, f"{len(shown)} of {whole} H-Neurons" if whole > len(shown) else f"all {whole} H-Neurons", palette)
 
-    size, overlap = right.subplots(2, 1, sharex=True)
-    _over_C(size, results, [point.n_hneurons for point in results.fit.stability], "size", palette)
+    size = figure.add_subplot(grid[0, 1])
+    overlap = figure.add_subplot(grid[1, 1], sharex=size)
+    _over_path(size, results, [point.n_hneurons for point in results.fit.stability], "size", palette)
+    size.tick_params(labelbottom=False)
     head(size, "neurons selected, mean", palette)
-    _over_C(overlap, results, [point.jaccard for point in results.fit.stability], "jaccard", palette)
+    _over_path(overlap, results, [point.jaccard for point in results.fit.stability], "jaccard", palette)
     overlap.set_ylim(0, 1.02)
     overlap.set_xlabel("C")
     head(overlap, "overlap of two resamples (Jaccard)", palette)
     return figure
 
 
-def _over_C(axes: Axes, results: Results, values: list[float | None], name: str, palette: Palette) -> None:
+def _over_path(axes: Axes, results: Results, values: list[float | None], name: str, palette: Palette) -> None:
     quiet(axes, palette, grid="y")
     axes.set_xscale("log")
     points = [(point.C, value) for point, value in zip(results.fit.stability, values, strict=True) if value is not None]

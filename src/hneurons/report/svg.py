@@ -17,15 +17,15 @@ ROLES = {colour: role for role, colour in asdict(LIGHT).items()}
 """Colours of the light palette, in which figures for a page are drawn, by what they stand for."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
-_FONT = re.compile(r"(?:(?:italic|oblique) )?(?:(bold|\d{3}) )?([\d.]+)px (.+)")
+_FONT = re.compile(r"font: (?:(?:italic|oblique) )?(?:(bold|\d{3}) )?([\d.]+)px (.+)")
 _USE = re.compile(r"url\(#([^)]+)\)")
 
 
 def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
     """The SVG element of a figure that was drawn in the light palette.
 
-    Colours become `var(--role, #colour)`, so that a style sheet turns them; ids are prefixed with `name`, so that several
-    figures live in one page; `title` and `description` are what a screen reader says.
+    Colours become `var(--role, #colour)`, so that a style sheet turns them; ids are prefixed with `name`, so that
+    several figures live in one page; `title` and `description` are what a screen reader says.
 
     Raises:
         ValueError: the figure has a colour that is none of the palette's.
@@ -66,18 +66,22 @@ def _rewrite(element: ET.Element, name: str) -> None:
 
 
 def _style(value: str) -> str:
-    rules = [rule.strip() for rule in value.split(";") if rule.strip()]
-    return "; ".join(_font(rule[6:]) if rule.startswith("font: ") else _coloured(rule) for rule in rules)
+    return "; ".join(_rule(rule.strip()) for rule in value.split(";") if rule.strip())
 
 
-def _font(value: str) -> str:
-    """Size and weight as they are; the families of the page instead of those that the text was measured in."""
-    found = _FONT.fullmatch(value)
-    if found is None:
-        raise ValueError(f"a font that cannot be read: {value!r}")
-    weight, size, families = found.groups()
-    family = "mono" if families.strip("'\"").startswith(MONO) else "sans"
-    return f"font-size: {size}px; font-weight: {weight or 400}; font-family: var(--{family}, sans-serif)"
+def _rule(rule: str) -> str:
+    """A rule with the page's colours, and the page's fonts instead of those that the text was measured in."""
+    if short := _FONT.fullmatch(rule):  # matplotlib before 3.11
+        weight, size, families = short.groups()
+        return f"font-size: {size}px; font-weight: {weight or 400}; {_families(families)}"
+    if rule.startswith("font-family:"):
+        return _families(rule.removeprefix("font-family:"))
+    return _coloured(rule)
+
+
+def _families(value: str) -> str:
+    mono = value.strip(" '\"").startswith(MONO)
+    return f"font-family: var(--{'mono, monospace' if mono else 'sans, sans-serif'})"
 
 
 def _coloured(value: str) -> str:

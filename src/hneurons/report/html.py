@@ -1,0 +1,80 @@
+"""The report: one HTML file with everything in it, and nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from hneurons.files import write_text
+from hneurons.probes.probe import Probe, Provenance
+from hneurons.report import numbers, views
+from hneurons.report.figures import illustrations
+from hneurons.report.reading import CUT, controls, detection, eval_sets, landmarks, ranked
+from hneurons.report.sentences import addition_sentence, summary, verdicts
+from hneurons.report.wording import in_words
+from hneurons.study.evaluating import RANDOM
+from hneurons.study.results import Results, read_results
+from hneurons.study.run import Run
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+"""Content security policy: whatever a model or a question set has slipped in, nothing runs and nothing is fetched."""
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` of a run whose `results.json` is there; returns its path.
+
+    Raises:
+        CorruptRunError: results.json or the probe cannot be read.
+    """
+    page = render(read_results(run), Probe.load(run.probe).card.provenance)
+    write_text(run.report, page)
+    return run.report
+
+
+def render(results: Results, provenance: Provenance | None = None) -> str:
+    """The report as HTML; all text of models and questions is escaped."""
+    return _environment().get_template("report.html").render(
+        results=results,
+        provenance=provenance,
+        policy=POLICY,
+        figures={name: (each, Markup(each.svg())) for name, each in illustrations(results).items()},
+        sets=eval_sets(results),
+        summary=summary(results),
+        config=json.dumps(results.config, indent=2, ensure_ascii=False),
+        cut=CUT,
+        random_neurons=RANDOM,
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("hneurons.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {name: getattr(numbers, name) for name in ("count", "decimal", "percent", "regular", "estimate", "address")},
+        difference=numbers.difference,
+        words=in_words,
+    )
+    environment.globals.update(
+        counted=numbers.counted,
+        spread=numbers.spread,
+        percent_estimate=numbers.percent_estimate,
+        percent_spread=numbers.percent_spread,
+        views=views,
+        ranked=ranked,
+        detection=detection,
+        landmarks=landmarks,
+        controls=controls,
+        addition_sentence=addition_sentence,
+        verdicts=verdicts,
+    )
+    return environment
