@@ -47,39 +47,39 @@ def pad(items: Sequence[Item], recording: Recording, pad_id: int, side: Side = "
     the same numbers in models that take their positions from `position_ids` or the attention mask.
     """
     length = max(len(item) for item in items)
-    input_ids = torch.full((len(items), length), pad_id, dtype=torch.long)
-    attention_mask = torch.zeros_like(input_ids)
-    position_ids = torch.zeros_like(input_ids)
     offsets = [length - len(item) if side == "left" else 0 for item in items]
     positions = [read_positions(item, recording) for item in items]
     n_reads = max(len(read.answer) + len(read.other) for read in positions)
-    reads = torch.zeros((len(items), n_reads), dtype=torch.long)
-    weights = torch.zeros((len(items), 2, n_reads), dtype=torch.float32)
+    ids: list[list[int]] = []
+    mask: list[list[int]] = []
+    places: list[list[int]] = []
+    reads: list[list[int]] = []
+    weights: list[list[list[float]]] = []
     predicting: list[tuple[int, int]] = []
     targets: list[int] = []
-    for b, (item, offset, read) in enumerate(zip(items, offsets, positions, strict=True)):
-        span = slice(offset, offset + len(item))
-        input_ids[b, span] = torch.tensor(item.prompt_ids + item.response_ids)
-        attention_mask[b, span] = 1
-        position_ids[b, span] = torch.arange(len(item))
-        start = b * length + offset
+    for b, (item, before, read) in enumerate(zip(items, offsets, positions, strict=True)):
+        after = length - len(item) - before
+        ids.append([pad_id] * before + [*item.prompt_ids, *item.response_ids] + [pad_id] * after)
+        mask.append([0] * before + [1] * len(item) + [0] * after)
+        places.append([0] * before + list(range(len(item))) + [0] * after)
         n_answer, n_other = len(read.answer), len(read.other)
-        reads[b] = start + read.answer[0]  # padding repeats a real position: nothing unwritten is ever touched
-        reads[b, :n_answer] = start + torch.tensor(read.answer)
-        weights[b, 0, :n_answer] = 1 / n_answer
-        if n_other:
-            reads[b, n_answer : n_answer + n_other] = start + torch.tensor(read.other)
-            weights[b, 1, n_answer : n_answer + n_other] = 1 / n_other
-        predicting += [(b, offset + len(item.prompt_ids) + index - 1) for index in item.answer]
+        spare = n_reads - n_answer - n_other
+        # spare reads repeat a real position: nothing that belongs to padding is ever touched
+        mine = [*read.answer, *read.other] + [read.answer[0]] * spare
+        reads.append([b * length + before + position for position in mine])
+        answer_weights = [1 / n_answer] * n_answer + [0.0] * (n_other + spare)
+        other_weights = [0.0] * n_answer + [1 / n_other] * n_other + [0.0] * spare if n_other else [0.0] * n_reads
+        weights.append([answer_weights, other_weights])
+        predicting += [(b, before + len(item.prompt_ids) + index - 1) for index in item.answer]
         targets += [item.response_ids[index] for index in item.answer]
     columns = sorted({column for _, column in predicting})
     place = {column: index for index, column in enumerate(columns)}
     return PaddedBatch(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
-        position_ids=position_ids,
-        reads=reads,
-        weights=weights,
+        input_ids=torch.tensor(ids),
+        attention_mask=torch.tensor(mask),
+        position_ids=torch.tensor(places),
+        reads=torch.tensor(reads),
+        weights=torch.tensor(weights, dtype=torch.float32),
         with_other=torch.tensor([b for b, read in enumerate(positions) if read.other], dtype=torch.long),
         columns=torch.tensor(columns),
         predictions=torch.tensor([b * len(columns) + place[column] for b, column in predicting]),

@@ -211,7 +211,7 @@ class ContributionStore:
             raise RunError(f"{self.path} holds no hidden states; record again with hidden=True in another directory")
         if name not in self._arrays:
             try:
-                self._arrays[name] = zarr.open_array(self.path / name, mode="r+")
+                self._arrays[name] = zarr.open_array(self.path / name, mode="r+", config={"write_empty_chunks": True})
             except (FileNotFoundError, ValueError, KeyError) as error:
                 raise CorruptRunError(
                     f"{self.path / name} cannot be opened; delete {self.path} and record again"
@@ -230,9 +230,8 @@ class ContributionStore:
                 chunks=(layout.rows_per_batch, 1, width),
                 dtype=layout.dtype,
                 fill_value=float("nan"),  # a row that was never recorded is no number
-                compressors=ZstdCodec(level=1, checksum=True),
+                compressors=ZstdCodec(level=-1, checksum=True),  # empty rows vanish; numbers hardly shrink at any level
                 chunk_key_encoding={"name": "default", "separator": "."},
-                config={"write_empty_chunks": True},
             )
 
     def _sweep(self) -> None:
@@ -297,7 +296,9 @@ class BatchWriter:
             )
         # The whole chunk at once, empty rows included: nothing is read back, and what was there before leaves no trace.
         chunk = np.full((layout.rows_per_batch, array.shape[2]), np.nan, dtype=layout.dtype)
-        chunk[:n_rows] = torch.cat([answer, other]).to("cpu", getattr(torch, layout.dtype)).numpy()
+        stored: torch.dtype = getattr(torch, layout.dtype)
+        chunk[: len(answer)] = answer.to("cpu", stored).numpy()
+        chunk[len(answer) : n_rows] = other.to("cpu", stored).numpy()
         if not np.isfinite(chunk[:n_rows]).all():
             raise RunError(f"layer {layer} has {name} that do not fit into {layout.dtype}; use dtype='float32'")
         first = self.batch * layout.rows_per_batch
