@@ -29,6 +29,11 @@ def _stage(name: str) -> Callable[[Path], None]:
         from hneurons.study.run import Run
         from hneurons.study.stages import run_stages
 
-        run_stages(Run.open(run), until=name)
+        opened = Run.open(run)
+        run_stages(opened, until=name)
+        if name == "report":
+            from hneurons.report.html import write_report
+
+            typer.echo(write_report(opened))
 
     return command

@@ -27,6 +27,7 @@ def study(
     Stop it whenever you like; the same command goes on where it stopped.
     """
     from hneurons.cli.tables import print_results
+    from hneurons.report.html import write_report
     from hneurons.study.config import make_config
     from hneurons.study.run import Run
     from hneurons.study.stages import run_stages
@@ -34,4 +35,5 @@ def study(
     settings = make_config(config, model=model, questions=questions, limit=limit)
     run = Run.start(out, settings)
     run_stages(run)
+    write_report(run)
     print_results(run)

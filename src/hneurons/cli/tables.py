@@ -104,7 +104,7 @@ def _detection(results: Results, eval_set: str) -> Table:
     columns = ["detector", "AUROC", "accuracy"] if by_auroc else ["detector", "flagged", "at own threshold"]
     table = _table(f"Detection on {eval_set} ({counted(n, 'answer')})", columns)
     for line in lines(results, eval_set):
-        second = line.accuracy if by_auroc else line.accuracy_at_threshold
+        second = line.accuracy if by_auroc else line.at_threshold
         _add(table, [_name(line), str(line.detection), str(second)], STYLES[line.kind])
     return table
 

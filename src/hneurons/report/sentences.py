@@ -202,10 +202,8 @@ def within(sentence: str, eval_set: str) -> str:
 def verdicts(results: Results, eval_set: str) -> list[str]:
     """What a reader in a hurry must know of one set: against chance, against the baselines, and beside entropy."""
     if not ranked(results, eval_set):
-        return [detection_sentence(results, eval_set)]
+        return [within(detection_sentence(results, eval_set), eval_set)]
+    chance = " ".join(within(each.sentence, eval_set) for each in comparisons(results, eval_set))
     gain = addition(results, eval_set)
-    found = [
-        " ".join(within(each.sentence, eval_set) for each in comparisons(results, eval_set)),
-        against_rivals(results, eval_set),
-    ]
-    return [within(each, eval_set) for each in (*found, addition_sentence(gain) if gain else "") if each]
+    entropy = within(addition_sentence(gain), eval_set) if gain else ""
+    return [each for each in (chance, against_rivals(results, eval_set), entropy) if each]

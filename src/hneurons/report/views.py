@@ -45,8 +45,8 @@ class Cell:
 class Line:
     """A detector, or a control, on one set.
 
-    `detection` is AUROC and `at_threshold` the accuracy at the detector's own threshold; where AUROC is not defined, both
-    are the share flagged, at `CUT` and at the threshold.
+    `detection` is AUROC and `at_threshold` the accuracy at the detector's own threshold; where AUROC is not defined,
+    both are the share flagged, at `CUT` and at the threshold.
     """
 
     name: str
