@@ -87,11 +87,11 @@ def test_metrics_by_name_use_the_threshold_they_are_given():
         assert np.isfinite(metric(name)(y, p, ones)[0])
 
 
-def _coverage(worlds, by_row):
+def _coverage(worlds, by_row=False, n_groups=60):
     truth = roc_auc_score(*simulate(200000, 2, 99)[1:])
     covered = 0
     for seed in range(worlds):
-        groups, y, p = simulate(60, 4, seed)
+        groups, y, p = simulate(n_groups, 4, seed)
         keys = np.arange(len(y)).astype(str) if by_row else groups
         estimate = Bootstrap(keys, resamples=300, seed=seed).estimate(metrics.auroc, y, p)
         covered += estimate.low <= truth <= estimate.high
@@ -99,10 +99,12 @@ def _coverage(worlds, by_row):
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    assert 0.88 <= _coverage(150, by_row=False) <= 0.995
+    assert 0.88 <= _coverage(150) <= 0.995
     assert _coverage(60, by_row=True) < 0.85  # rows of a group are no independent evidence
 
 
 @pytest.mark.slow
 def test_coverage_with_many_worlds():
-    assert 0.92 <= _coverage(1500, by_row=False) <= 0.98
+    few, many = _coverage(1500), _coverage(1500, n_groups=250)
+    assert 0.90 <= few <= 0.97  # percentile intervals are a little short with few groups
+    assert 0.91 <= many <= 0.97
