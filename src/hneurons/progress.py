@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -22,7 +22,7 @@ def track(items: Iterable[T], description: str, total: int | None = None, comple
         total: number of steps including those done before; taken from `len(items)` where left out.
         completed: steps that an earlier, interrupted run has done.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = completed + len(items)
     columns = (
         TextColumn("{task.description}"),

@@ -29,7 +29,7 @@ def train(
     if stage == "base":
         done = train_base(out, size, seed)
     else:
-        done, _ = train_instruct(out, Path(find_source(base).path), size, seed)
+        done, _ = train_instruct(out, Path(find_source(base).location), size, seed)
     typer.echo(
         f"{done.steps} steps, {done.tokens:,} tokens, {done.seconds / 60:.1f} minutes, loss {done.loss:.3f}: {out}"
     )

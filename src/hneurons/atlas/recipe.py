@@ -53,7 +53,7 @@ def train_base(out: Path, size: str = "7m", seed: int = SEED, steps: int | None 
     `steps` cuts the run short, for trying the recipe out.
     """
     windows, tokenizer = windows_of(seed, None, SIZES[size].vocabulary)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
+    ids = {token: tokenizer.get_vocab()[token] for token in SPECIAL}
     model = new_model(SIZES[size], ids, seed)
     total = len(windows) // BATCH
     schedule = Schedule(BASE_PEAK, min(total, steps or total))
@@ -87,11 +87,12 @@ def train_instruct(
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, record: dict[str, Any]) -> None:
     """Write the model in bf16 with its tokenizer, greedy generation settings, and how it was trained."""
-    model.generation_config = GenerationConfig(
+    settings: Any = GenerationConfig
+    model.generation_config = settings(
         bos_token_id=model.config.bos_token_id,
         eos_token_id=model.config.eos_token_id,
         pad_token_id=model.config.pad_token_id,
     )
-    model.to(torch.bfloat16).save_pretrained(out)
+    model.bfloat16().save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_json(out / "training.json", record)

@@ -100,7 +100,7 @@ def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule,
         betas=(0.9, 0.98),
         fused=True,
     )
-    model.train()
+    model.train(True)
     started, tokens, smooth, step = time.monotonic(), 0, math.nan, -1
     for step, batch in enumerate(_limited(track(batches, description, total=schedule.steps), schedule.steps)):
         for group in optimizer.param_groups:
@@ -110,7 +110,7 @@ def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule,
         loss = F.cross_entropy(
             logits[:, :-1].flatten(0, 1).float(), batch.labels[:, 1:].flatten(), ignore_index=IGNORED
         )
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -119,7 +119,7 @@ def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule,
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step}; lower the learning rate")
         smooth = value if step == 0 else 0.98 * smooth + 0.02 * value
-    model.eval()
+    model.train(False)
     return Trained(step + 1, tokens, time.monotonic() - started, smooth)
 
 

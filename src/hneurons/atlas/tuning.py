@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ REPLAY_SHARE = 0.25
 
 def encode(chat: Chat, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
     """Token ids of a chat, and labels: only the last turn and the token that ends it are learned."""
-    full = tokenizer.apply_chat_template(list(chat.turns), tokenize=True, return_dict=True)["input_ids"]
-    prompt = tokenizer.apply_chat_template(
+    template: Any = tokenizer.apply_chat_template
+    full: list[int] = template(list(chat.turns), tokenize=True, return_dict=True)["input_ids"]
+    prompt: list[int] = template(
         list(chat.turns[:-1]), tokenize=True, return_dict=True, add_generation_prompt=True
     )["input_ids"]
     if full[: len(prompt)] != prompt:

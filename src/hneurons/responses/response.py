@@ -16,8 +16,8 @@ class Response(BaseModel):
 
     `token_ids` are the very tokens that were generated, without the end-of-turn token; `offsets[i]` is the character
     range of token i in `text` (empty where a token adds no character of its own, as the first bytes of a character that
-    spans several tokens). `finish` is "stop" when the model ended its turn or met a stop string and "length" when it hit
-    the cap.
+    spans several tokens). `finish` is "stop" when the model ended its turn or met a stop string, and "length" when it
+    hit the cap.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

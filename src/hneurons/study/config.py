@@ -14,7 +14,7 @@ from hneurons.contributions.item import Recording
 from hneurons.errors import RunError
 from hneurons.models.registered import RegisteredModel
 from hneurons.probes.labels import Scheme
-from hneurons.probes.path import Scale
+from hneurons.probes.solution import Scale
 from hneurons.questions.prompts import PromptFormat
 from hneurons.questions.question import Split
 from hneurons.registry import registered
@@ -45,7 +45,7 @@ class SetSettings(_Settings):
 
     questions: str
     split: Split = "train"
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
     revision: str | None = None
     faithful_from: str | None = None
 
@@ -53,10 +53,10 @@ class SetSettings(_Settings):
 class SelectionSettings(_Settings):
     """Which answers the probe is fitted on: at most `n_each` of either kind, `dev_share` of them to choose C by."""
 
-    n_each: int = Field(1000, ge=1)
-    minimum: int = Field(20, ge=1)
-    dev_share: float = Field(0.3, gt=0, lt=1)
-    n_evaluate: int = Field(1000, ge=1)
+    n_each: int = Field(default=1000, ge=1)
+    minimum: int = Field(default=20, ge=1)
+    dev_share: float = Field(default=0.3, gt=0, lt=1)
+    n_evaluate: int = Field(default=1000, ge=1)
 
 
 class ProbeSettings(_Settings):
@@ -64,20 +64,20 @@ class ProbeSettings(_Settings):
 
     scheme: Scheme = "3-vs-1"
     scale: Scale = "std"
-    n_grid: int = Field(12, ge=2)
-    span: float = Field(300.0, gt=1)
-    max_ratio: float = Field(0.01, gt=0, le=1)
-    n_known: int = Field(150, ge=1)
+    n_grid: int = Field(default=12, ge=2)
+    span: float = Field(default=300.0, gt=1)
+    max_ratio: float = Field(default=0.01, gt=0, le=1)
+    n_known: int = Field(default=150, ge=1)
 
 
 class ControlSettings(_Settings):
     """How many draws of each control, and resamples for intervals."""
 
-    n_random: int = Field(20, ge=1)
-    n_layer_matched: int = Field(20, ge=1)
-    n_permuted: int = Field(10, ge=1)
-    n_stability: int = Field(50, ge=2)
-    n_bootstrap: int = Field(2000, ge=10)
+    n_random: int = Field(default=20, ge=1)
+    n_layer_matched: int = Field(default=20, ge=1)
+    n_permuted: int = Field(default=10, ge=1)
+    n_stability: int = Field(default=50, ge=2)
+    n_bootstrap: int = Field(default=2000, ge=10)
 
 
 class StudyConfig(_Settings):
@@ -96,8 +96,8 @@ class StudyConfig(_Settings):
     recording: Recording = Recording()
     probe: ProbeSettings = ProbeSettings()
     controls: ControlSettings = ControlSettings()
-    batch_size: int = Field(64, ge=1)
-    batch_tokens: int = Field(4096, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    batch_tokens: int = Field(default=4096, ge=1)
     storage: Literal["float32", "float16"] = "float32"
     seed: int = 0
 

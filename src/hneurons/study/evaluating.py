@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,10 @@ from hneurons.files import read_json, write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
-from hneurons.probes.columns import as_columns
+from hneurons.probes.columns import as_columns, deviations
 from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
 from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
 from hneurons.probes.labels import flat, training_rows
-from hneurons.probes.path import deviations
 from hneurons.probes.probe import Probe
 from hneurons.probes.solution import Solution
 from hneurons.probes.table import Detection, detection_table
@@ -95,7 +95,7 @@ def evaluate(run: Run, model: LanguageModel) -> None:
         deviation=deviations(X) if run.config.probe.scale == "std" else None,
         seed=seed,
     )
-    draws = {
+    draws: dict[str, Sequence[Detector]] = {
         RANDOM: random_neurons(hneurons, model.n_neurons, train, dev, draws=settings.n_random, seed=seed),
         MATCHED: random_neurons(
             hneurons, model.n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from hneurons.errors import ConfigChangedError, RunError
 from hneurons.files import read_json, write_json
@@ -42,7 +43,7 @@ class Work:
             revision=chosen.revision,
             trust_remote_code=chosen.trust_remote_code,
         )
-        found = {"fingerprint": model.fingerprint.model_dump(mode="json"), "residual": model.residual}
+        found: dict[str, Any] = {"fingerprint": model.fingerprint.model_dump(mode="json"), "residual": model.residual}
         if not self.run.model.exists():
             write_json(self.run.model, found)
         elif (before := read_json(self.run.model))["fingerprint"] != found["fingerprint"]:
