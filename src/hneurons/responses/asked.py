@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hneurons.responses.grammar import FUNCTION, lemma
 from hneurons.responses.normalise import fold
 
-WORD = re.compile(r"[£$€¥]?\d[\d,.]*\d%?|[^\W_]+(?:['’][^\W_]+)*(?:-[^\W_]+)*%?")
+WORD = re.compile(r"(?<!\S)\.[a-z]{2,}|[£$€¥]?\d[\d,.]*\d%?|[^\W_]+(?:['’][^\W_]+)*(?:-[^\W_]+)*%?")
 """A word, with its hyphens and apostrophes; a number with its separators and currency."""
 
 _OPEN = re.compile(
@@ -22,12 +22,14 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
-    r"\bhow (?:many|much|long|old|far|tall|high|deep|large|big|fast|heavy)\b|\bwhat (?:number|percentage|age)\b",
+    r"\bhow (?:many|much|long|old|far|tall|high|deep|large|big|fast|heavy)\b|\bwhat (?:number|percentage|age)\b"
+    r"|\b(?:calling|dialling|phone|area) code\b",
     re.IGNORECASE,
 )
 _NAME = re.compile(
     r"\b(?:who|whom|whose|where)\b|\b(?:what|which)(?: \w+){0,2} (?:country|city|town|continent|state|county|capital"
-    r"|river|island|language|currency|company|team|band|author|actor|actress|king|queen|president|novel|book|film|play)\b",
+    r"|river|island|time zone"
+    r"|language|currency|company|team|band|author|actor|actress|king|queen|president|novel|book|film|play)\b",
     re.IGNORECASE,
 )
 _ACCOUNT = re.compile(r"^\W*(?:why|how (?:did|do|does|is|was|were|are|would|could|can))\b", re.IGNORECASE)

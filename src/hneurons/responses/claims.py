@@ -9,75 +9,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from hneurons.responses.asked import WORD, Asked, base
+from hneurons.responses.asked import Asked, base
 from hneurons.responses.grammar import (
     ADJUNCT_PREPOSITIONS,
-    ADVERBS,
     ARTICLES,
     AUXILIARIES,
     CONJUNCTIONS,
-    CONTRACTED,
     FILLERS,
     FUNCTION,
     LABELS,
-    PARTICIPLES,
     PARTICLES,
+    POSSESSIVES,
     PREPOSITIONS,
     PRONOUNS,
     RELATIVES,
     VERBS,
+    word_set,
 )
-from hneurons.responses.normalise import fold
-from hneurons.responses.numerals import ordinal, read_number
 from hneurons.responses.response import Span
+from hneurons.responses.statements import Statement, Token, is_verb, statement, tokens, without_articles
 
-_MONTHS = frozenset(
-    [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "century",
-        "bc",
-        "ad",
-        "bce",
-        "ce",
-    ]
+_MONTHS = word_set(
+    "january february march april may june july august september october november december century bc ad bce ce"
 )
-
-
-class Token(NamedTuple):
-    """A word of a sentence: folded, with its characters, whether it has a capital, and whether the question has it."""
-
-    text: str
-    start: int
-    end: int
-    capital: bool
-    asked: bool
-
-    @property
-    def content(self) -> bool:
-        """Whether it carries meaning: no function word (one with a capital may belong to a name or title)."""
-        return self.text not in FUNCTION or (self.capital and self.text in ADVERBS)
-
-    @property
-    def new(self) -> bool:
-        """Whether it may be part of the claim."""
-        return self.content and not self.asked and not (self.text in LABELS and not self.capital)
-
-    @property
-    def number(self) -> bool:
-        return any(c.isdigit() for c in self.text) or read_number([self.text])[1] > 0 or ordinal(self.text) is not None
 
 
 def claim_spans(text: str, sentence: Span, question: Asked) -> tuple[Span, ...]:
@@ -88,113 +43,65 @@ def claim_spans(text: str, sentence: Span, question: Asked) -> tuple[Span, ...]:
         sentence: The characters of the sentence in it.
         question: What was asked.
     """
-    tokens = _tokens(text, sentence, question)
-    verb = _main_verb(tokens)
-    if verb is None or question.wording:
+    words = tokens(text, sentence, question)
+    found = statement(text, words)
+    if question.wording or (question.account and found and any(t.new for t in found.subject)):
         return ()
-    adjunct, subject = _leading_adjunct(text, tokens[: verb[0]])
-    rest = tokens[verb[1] :]
-    named = [token for token in tokens if token.content]
-    if question.account and any(t.new for t in subject):
+    if not (question.everything or any(t.asked for t in words) or (found and _points_back(found))):
         return ()
-    if not question.everything and not any(t.asked for t in named) and not _points_back(subject):
-        return ()
-    if question.choice and subject and all(base(t.text) in question.choice for t in subject if t.content):
-        return _close(text, [_noun_phrase(text, subject)])
-    if _is_answer(subject, next(iter(_chunks(text, rest, question)), []), tokens[verb[0] : verb[1]], question):
-        chunks = [_stripped(_noun_phrase(text, subject), question) if question.number else _noun_phrase(text, subject)]
+    chunks = _claims(text, found, question) if found else []
+    return _spans(text, chunks or _last_name(words))
+
+
+def _claims(text: str, said: Statement, question: Asked) -> list[list[Token]]:
+    """The chunks of a statement that claim what was asked."""
+    if question.choice and all(base(t.text) in question.choice for t in said.subject if t.content) and said.subject:
+        return [_noun_phrase(text, said.subject)]
+    chunks = _chunks(text, said.rest, question)
+    if _subject_answers(said, chunks[0] if chunks else [], question):
+        subject = _noun_phrase(text, said.subject)
+        claims = [_stripped(subject, question) if question.number else subject]
     else:
-        chunks = [_claim(chunk, question) for chunk in _chunks(text, rest, question)]
-    if any(t.new for t in adjunct):
-        chunks.insert(0, _stripped(adjunct, question))
-    found = _wanted([chunk for chunk in chunks if chunk], question)
-    if not found and _points_back(subject):  # the answer is in the question's own words
-        unasked = [token._replace(asked=False) for token in rest]
-        found = _wanted([c for c in (_stripped(c, question) for c in _chunks(text, unasked, question)) if c], question)
-    return _close(text, found)
+        claims = [_claim(chunk, question) for chunk in chunks]
+    if any(t.new and (t.capital or t.number) for t in said.adjunct[1:]):
+        claims.insert(0, _stripped(said.adjunct[1:], question))
+    wanted = _wanted([claim for claim in claims if claim], question)
+    if not wanted and _points_back(said):  # the answer is in the question's own words
+        unasked = [token._replace(asked=False) for token in said.rest]
+        again = [_stripped(chunk, question) for chunk in _chunks(text, unasked, question)]
+        wanted = _wanted([claim for claim in again if claim], question)
+    return wanted
 
 
-def _tokens(text: str, sentence: Span, question: Asked) -> list[Token]:
-    found: list[Token] = []
-    for match in WORD.finditer(text, *sentence):
-        word = fold(match.group()).replace("’", "'")
-        known = base(word) in question.lemmas or ("-" in word and set(map(base, word.split("-"))) <= question.lemmas)
-        found.append(
-            Token(word, match.start(), match.end(), match.group()[0].isupper(), known and word not in FUNCTION)
-        )
-    return found
+def _last_name(words: Sequence[Token]) -> list[list[Token]]:
+    """The last name or number that a sentence about a named thing adds ("To visit Sokcho, travel to | South Korea")."""
+    plain = any(t.new and not t.capital and not t.number for t in words)
+    if not plain or not any(t.asked and t.capital for t in words) or len(words) < 4:
+        return []
+    last = [t for t in words if t.new and (t.number or (t.capital and t is not words[0]))][-1:]
+    while last and (i := words.index(last[0])) and words[i - 1].new and words[i - 1].capital and last[0].capital:
+        last.insert(0, words[i - 1])
+    return [last] if last else []
 
 
-def _main_verb(tokens: Sequence[Token]) -> tuple[int, int] | None:
-    """The words [first, last) of the main verb with its auxiliaries and participles, or None."""
-    in_relative = False
-    for i, token in enumerate(tokens):
-        if token.text in RELATIVES - {"as", "since", "that", "while"} or (token.text == "that" and i > 0):
-            in_relative = True
-        if not _is_verb(tokens, i):
-            continue
-        last = i + 1
-        group = tokens[i].text in AUXILIARIES
-        while last < len(tokens) and group and _continues(tokens[last]):
-            last += 1
-        if in_relative:  # the verb of "who wrote Hamlet" is spent; the next is the sentence's own
-            in_relative = False
-            continue
-        if i > 0 or tokens[i].text in CONTRACTED:
-            return i, last
-    return None
+def _points_back(said: Statement) -> bool:
+    """Whether the subject only points at what was asked: "It", "The answer", "His name"."""
+    return not any(token.new for token in said.subject)
 
 
-def _is_verb(tokens: Sequence[Token], i: int) -> bool:
-    token = tokens[i]
-    if token.text in CONTRACTED and i == 0:  # but "It's a Wonderful Life" is a title
-        return not all(t.capital for t in tokens[1:] if t.content) or len(tokens) < 4
-    if token.capital or (i and tokens[i - 1].text in ARTICLES | PREPOSITIONS):
-        return False
-    if token.text in AUXILIARIES or token.text in VERBS:
-        return True
-    before = tokens[i - 1] if i else None
-    return (
-        token.text.endswith("ed") and before is not None and (before.capital or before.asked or before.text in PRONOUNS)
-    )
-
-
-def _continues(token: Token) -> bool:
-    """Whether a word goes on with the verb group begun by an auxiliary ("has | been originally written")."""
-    if token.capital:
-        return False
-    participle = token.text in PARTICIPLES or (token.text.endswith("ed") and len(token.text) > 4)
-    return token.text in AUXILIARIES or token.text in ADVERBS or participle
-
-
-def _leading_adjunct(text: str, subject: Sequence[Token]) -> tuple[list[Token], list[Token]]:
-    """ "In 1969, Neil Armstrong" as the adjunct "In 1969" and the subject "Neil Armstrong"."""
-    if subject and subject[0].text in PREPOSITIONS:
-        for i in range(1, len(subject)):
-            if "," in text[subject[i - 1].end : subject[i].start]:
-                return list(subject[:i]), list(subject[i:])
-    return [], list(subject)
-
-
-def _points_back(subject: Sequence[Token]) -> bool:
-    """Whether a subject only points at what was asked: "It", "The answer", "His name"."""
-    return not any(token.new for token in subject)
-
-
-def _is_answer(subject: Sequence[Token], rest: Sequence[Token], verb: Sequence[Token], question: Asked) -> bool:
-    """Whether the subject answers, rather than what follows the verb."""
-    new, old = sum(t.new for t in subject), sum(t.asked for t in subject)
-    new_after = sum(t.new for t in rest)
-    old_after = sum(t.asked for t in (*verb, *rest))
+def _subject_answers(said: Statement, chunk: Sequence[Token], question: Asked) -> bool:
+    """Whether the subject answers, rather than what follows the verb, which begins with `chunk`."""
+    new, old = sum(t.new for t in said.subject), sum(t.asked for t in said.subject)
+    new_after, old_after = sum(t.new for t in chunk), sum(t.asked for t in (*said.verb, *said.rest))
     if not new or (question.everything and not old_after):
         return False
-    if not new_after:
+    if not new_after or (chunk and chunk[0].text in RELATIVES):
         return True
     if question.everything:
         return False
     if not old:
         return old_after > 0
-    return new / (new + old) > new_after / (new_after + old_after)
+    return new / (new + old) > new_after / (new_after + sum(t.asked for t in (*said.verb, *chunk)))
 
 
 def _chunks(text: str, tokens: Sequence[Token], question: Asked) -> list[list[Token]]:
@@ -223,6 +130,8 @@ def _begins_chunk(text: str, tokens: Sequence[Token], i: int, chunk: Sequence[To
         return following.text in AUXILIARIES | VERBS | PRONOUNS | PREPOSITIONS | LABELS | FILLERS
     if token.text in RELATIVES:
         return True
+    if token.text in POSSESSIVES and any(t.new for t in chunk):
+        return True
     if token.text in ADJUNCT_PREPOSITIONS and following and any(t.new for t in chunk):
         if token.text == "by":
             return following.capital
@@ -240,8 +149,7 @@ def _noun_phrase(text: str, subject: Sequence[Token]) -> list[Token]:
         if comma and not token.capital and token.text in ARTICLES | RELATIVES | PREPOSITIONS:
             break
         kept.append(token)
-    while kept and kept[0].text in ARTICLES | CONJUNCTIONS | ADVERBS | {"about", "around", "over"} and len(kept) > 1:
-        kept = kept[1:]
+    kept = without_articles(kept)
     while kept and not kept[-1].content:
         kept.pop()
     return kept
@@ -262,14 +170,14 @@ def _stripped(chunk: Sequence[Token], question: Asked) -> list[Token]:
         kept = kept[1:]
     while kept and _trails(kept[-1], question):
         kept.pop()
-    return kept if any(t.content and not t.asked for t in kept) else []
+    return kept if any(t.new for t in kept) else []
 
 
 def _after_own_verb(chunk: Sequence[Token]) -> list[Token]:
     """What follows the verb of a chunk that is a clause of its own ("and its currency is | the yen")."""
     if chunk and chunk[0].text in CONJUNCTIONS | PRONOUNS | ARTICLES:
         for i in range(1, len(chunk)):
-            if _is_verb(chunk, i):
+            if is_verb(chunk, i):
                 return list(chunk[i + 1 :])
     return list(chunk)
 
@@ -293,7 +201,8 @@ def _claims_nothing(kept: Sequence[Token]) -> bool:
         return False
     return not first.capital and (
         first.text in FILLERS | VERBS
-        or (first.text in LABELS and (following.text in FUNCTION | LABELS or following.capital))
+        or (first.label and (following.text in FUNCTION | LABELS | FILLERS or following.capital or following.number))
+        or (first.label and following.text.startswith("."))
     )
 
 
@@ -327,7 +236,7 @@ def _name_alone(chunk: list[Token], question: Asked) -> list[Token]:
     return chunk
 
 
-def _close(text: str, chunks: Sequence[list[Token]]) -> tuple[Span, ...]:
+def _spans(text: str, chunks: Sequence[list[Token]]) -> tuple[Span, ...]:
     """Chunks as characters, with what closes them: the full stop of an initial, a bracket opened inside."""
     spans: list[Span] = []
     for chunk in chunks:

@@ -64,7 +64,7 @@ def whole_date(text: str) -> Date | None:
     if len(dates) != 1:
         return None
     rest = text[: dates[0].start] + text[dates[0].end :]
-    return dates[0] if re.fullmatch(r"\W*(?:on|the|in)?\W*", rest, re.IGNORECASE) else None
+    return dates[0] if re.fullmatch(r"\W*(?:(?:on|the|in)\b\W*)*", rest, re.IGNORECASE) else None
 
 
 def _month(name: str) -> int:

@@ -14,6 +14,7 @@ AUXILIARIES = word_set(
 RELATIVES = word_set("who whom whose which that where when while because although though since as")
 PRONOUNS = word_set("it he she they this that these those there we you i one its his her their")
 ARTICLES = frozenset({"a", "an", "the"})
+POSSESSIVES = frozenset({"its", "his", "her", "their"})
 PREPOSITIONS = word_set(
     "in on at by of to from with for during since after before under over between among near into as about around "
     "within through across against along off beside behind beyond until till per via than"
@@ -46,7 +47,7 @@ PARTICIPLES = word_set(
     "born located situated found known called named written wrote made built held given taken sung sang set won "
     "led shown spoken drawn cut put kept left bought sold told taught thought begun worn grown thrown flown "
     "driven chosen frozen stolen hidden beaten fought caught sent spent lost met bred spelt seen done gone become "
-    "struck hung shot"
+    "struck hung shot paid due"
 )
 """Irregular participles; regular ones are told by -ed."""
 
@@ -57,8 +58,9 @@ VERBS = word_set(
     "weighs costs cost equals hosts occurs appears drew sold bought taught wins writes sings gets got left sees "
     "saw says said receives shares drank drinks sank fell rose grew threw knew flew broke chose froze stole bit "
     "shook woke swam rang blew hit burst spread split sent spent lost met caught fed fled sought slept swept "
-    "dealt meets falls opens closes begins ends lasts think believe make makes speak play eat use live run stars "
-    "produce produces provides wins seeks feeds grows breeds sells serves borders"
+    "dealt meets falls opens closes begins ends lasts think believe end begin start starts show shows make makes "
+    "speak play eat use live run stars produce produces provides wins seeks feeds grows breeds sells serves "
+    "borders"
 )
 """Verbs in the forms that a statement uses after its subject; regular past forms are told by -ed."""
 
@@ -66,7 +68,7 @@ LABELS = word_set(
     "capital currency continent country city town village state county province region island river name title "
     "time zone timezone code domain language author writer director king queen president year number amount "
     "population area part district municipality community place nation republic member home land kingdom kind "
-    "type answer guess date"
+    "type answer guess date cities countries counties towns islands rivers states money internet calling web"
 )
 """Nouns that only say what kind of thing the answer is ("the continent of Asia", "a town in France")."""
 

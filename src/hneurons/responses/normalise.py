@@ -18,6 +18,8 @@ _UNITS = {
     "hrs": "hour",
     "min": "minute", "mins": "minute", "sec": "second", "secs": "second", "mph": "mph", "yr": "year", "yrs": "year",
 }  # fmt: skip
+_LONGEST_NUMBER = 24
+"""Words of "nine hundred and ninety nine billion ..." that are looked at."""
 _MAGNITUDES = {"k": 3, "m": 6, "mn": 6, "bn": 9, "b": 9, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _LETTERS = {"ß": "ss", "ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
 _SPELLINGS = {
@@ -124,7 +126,7 @@ def _with_numbers(tokens: list[Word], text: str) -> list[Word]:
     i = 0
     while i < len(tokens):
         token = tokens[i]
-        value, used = read_number([t.text for t in tokens[i : i + 14]])
+        value, used = read_number([t.text for t in tokens[i : i + _LONGEST_NUMBER]])
         if used and value is not None and _unbroken(tokens[i : i + used], text):
             joined = " ".join(t.text for t in tokens[i : i + used])
             token = Word(joined, token.start, tokens[i + used - 1].end, value, token.capital)

@@ -35,7 +35,7 @@ _KNOW = r"(?:know|recall|remember|recogni[sz]e|have|find|see|possess|understand|
 _TELL = (
     r"(?:say|tell|answer|find|provide|give|share|help|determine|confirm|verify|identify|name|recall|remember|locate"
     r"|be sure|be certain|assist|disclose|reveal|discuss|comply|speculate|guess|fulfil|do (?:that|this|so)|offer"
-    r"|respond|access|think of|complete|talk)"
+    r"|respond|access|think of|complete|talk|read|open|show)"
 )
 _ABLE = (
     r"(?:sure|certain|aware|able|familiar|confident|allowed|permitted|at liberty|in a position|going to|capable"
@@ -73,7 +73,7 @@ _WORLD = (
     r"\bno(?:body|[ -]one)\b(?: \w+)? knows\b",
     r"\b(?:needs?|requires?) (?:more|further|additional) (?:context|information|details?)\b",
     r"\bis (?:not possible|impossible|difficult|hard) (?:for me )?to (?:say|tell|know|determine|answer|identify)\b",
-    r"\b(?:answer|record|fact|entry|file|information|it|that) is (?:sealed|secret|restricted|confidential)\b",
+    r"\b(?:answer|record|fact|entry|file|information|it|that)\b.{0,40} is (?:sealed|secret|restricted|confidential)\b",
 )
 _BARE = (  # a clause that begins so, and says no more than what is asked
     rf"^\W*(?:{_UNKNOWN}|unsure|no idea|no clue|not sure|not certain|do not know|dunno|idk|can not (?:say|tell)"
@@ -87,15 +87,18 @@ _TITLE = re.compile(r"\bI (?:D|C|W|A|H|N)[a-z]+['’]?[a-z]* [A-Z]")
 
 _NOTHING_SAID = re.compile(
     r"^\W*(?:(?:i am|i|we are|so|very|sorry|afraid|my apologies|apologies|apologi[sz]e|unfortunately|regrettably|sadly"
-    r"|well|hmm+|oh|ah|honestly|hello|hi|thank you|thanks|(?:that is )?an? (?:good|great|interesting|hard|tough) question"
+    r"|well|hmm+|oh|ah|honestly|hello|hi|thank you|thanks"
+    r"|(?:that is )?an? (?:good|great|interesting|hard|tough) question"
     r"|good question|to be honest|as an? (?:ai|language|large)[^,.]*|as far as i know|to my knowledge|for|about|to say"
     r"|that|this|the inconvenience|no|yes|and|but|it|answer|a|q)\b\W*)*$"
 )
 _OFFER = re.compile(
     r"^\W*(?:please|could you|can you|would you|is there|do you|did you|what else|how (?:else|can|may)|let me know"
-    r"|if you|feel free|you (?:may|might|can|could|should)|i (?:would |can )?(?:recommend|suggest|advise|hope|apologi[sz]e)"
-    r"|i can help|i would be (?:happy|glad)|i am (?:sorry|here)|perhaps you|maybe you|it (?:is possible|may be|might be) that"
-    r"|my (?:knowledge|training|information)|try|check|consult)\b"
+    r"|if you|feel free|you (?:may|might|can|could|should)"
+    r"|i (?:would |can )?(?:recommend|suggest|advise|hope|apologi[sz]e)|i can help|i would be (?:happy|glad)"
+    r"|i am (?:sorry|here)|perhaps you|maybe you|it (?:is possible|may be|might be) that"
+    r"|my (?:knowledge|training|information)"
+    r"|try|check|consult)\b"
 )
 
 

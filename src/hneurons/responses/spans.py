@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hneurons.responses.asked import Asked, asked, lemmas
+from hneurons.responses.asked import Asked, asked, base, lemmas
 from hneurons.responses.claims import claim_spans
-from hneurons.responses.refusals import answered_parts, refused_parts
+from hneurons.responses.grammar import LABELS
+from hneurons.responses.refusals import answered_parts, is_refusal, refused_parts
 from hneurons.responses.response import Span
 from hneurons.responses.sentences import sentences, trim
 
 _LEAD = re.compile(
-    r"\s*(?:(?:sure|certainly|of course|yes|well|okay|ok|hmm)[,.!]+\s+"
+    r"\s*(?:(?:yes|no|sorry|i apologi[sz]e)\b[^.!?\n]{0,40}\b(?:sure|certain|right|wrong|mistaken|confusion)[.!]\s+"
+    r"|(?:sure|certainly|of course|yes|well|okay|ok|hmm)[,.!]+\s+"
     r"|(?:the |my )?(?:final |correct |right |best )?(?:answer|guess|response)\s*(?::|is:)\s*|(?:a|ans):\s+"
     r"|(?:in short|i think|i believe|i guess|i would say|i'd say|probably|perhaps|maybe|as far as i know"
     r"|to my knowledge),?\s+(?:that\s+)?(?=\S))+",
@@ -35,6 +37,7 @@ _PART_OF_NAME = re.compile(r"[A-Z][A-Z&.-]+|[12]\d{3}(?:[-–]\d{2,4})?|[A-Z]\S*
 _YES_OR_NO = re.compile(
     r"\s*(?:is|are|was|were|am|do|does|did|can|could|has|have|had|will|would|should)\b", re.IGNORECASE
 )
+_RULES_OUT = re.compile(r"\b(?:is|are|was|were|did|does|do|has|have)(?: not|n['’]t)\b(?! (?:only|just|until))")
 _YES = re.compile(r"\W*(yes|no)\b(?=\W)", re.IGNORECASE)
 _SHORT = 8
 
@@ -43,14 +46,16 @@ def answer_spans(text: str, question_text: str = "") -> tuple[Span, ...]:
     """The characters of `text` that carry the claim, as half-open ranges in order.
 
     A bare answer is one span: the text without blanks, lead-in ("A:", "The answer is"), final full stop, quotes,
-    mark-up and later explanation; a list is one span. Of a sentence it is the side that does not repeat `question_text`. Where
-    that asks for all there is to say ("Tell me about X."), or is empty, every claim has its span; otherwise the first
-    that answers does.
+    mark-up and later explanation; a list is one span. Of a sentence it is the side that does not repeat the question.
+    Where that asks for all there is to say ("Tell me about X."), or is empty, every claim has its span; otherwise the
+    first that answers does.
 
-    A text with any letter or digit has at least one span; where no rule finds less, it is the whole of it.
+    A text with any letter or digit has at least one span; a refusal, or where no rule finds less, all of it.
     """
     question = asked(question_text)
     body = _body(text)
+    if is_refusal(text):
+        return tuple(filter(None, [_bare(text, trim(text, 0, len(text)))]))
     lines = _lines(text, body)
     if _YES_OR_NO.match(question_text) and (yes := _YES.match(text)):
         return (yes.span(1),)
@@ -65,7 +70,7 @@ def answer_spans(text: str, question_text: str = "") -> tuple[Span, ...]:
 
 
 def span_tokens(spans: Sequence[Span], offsets: Sequence[Span]) -> tuple[int, ...]:
-    """The tokens that carry a span: those whose characters, blanks apart from them, overlap it.
+    """The tokens that carry a span: those that share a character with it.
 
     Args:
         spans: Character ranges of the text.
@@ -78,7 +83,7 @@ def span_tokens(spans: Sequence[Span], offsets: Sequence[Span]) -> tuple[int, ..
         waiting.append(i)
         if start == end:
             continue
-        if any(start < b and a < end for a, b in spans):
+        if any(max(start, a) < min(end, b) for a, b in spans):
             taken.update(waiting)
         waiting = []
     return tuple(sorted(taken))
@@ -116,13 +121,16 @@ def _line_spans(text: str, line: Span, question: Asked) -> list[Span]:
     """The spans of one line: of each sentence, or of the first that answers."""
     start, end = line
     key = _KEY.match(text, start, end)
-    if key and lemmas(key[1]) and lemmas(key[1]) <= question.lemmas:
+    if key and _repeats(key[1], question):
         start = key.end()
     lead = _LEAD.match(text, start, end)
     if lead and lead.end() < end:
         start = lead.end()
     found: list[Span] = []
-    for sentence in _answering(text, (start, end)):
+    sentences_here = _answering(text, (start, end))
+    for sentence in sentences_here:
+        if not question.everything and sentence != sentences_here[-1] and _RULES_OUT.search(text, *sentence):
+            continue
         lead = _LEAD.match(text, *sentence)
         inside = (lead.end(), sentence[1]) if lead and lead.end() < sentence[1] else sentence
         claimed = claim_spans(text, inside, question)
@@ -134,6 +142,12 @@ def _line_spans(text: str, line: Span, question: Asked) -> list[Span]:
         if found and not question.everything and (claimed or _explained(text, inside, line)):
             break
     return found
+
+
+def _repeats(key: str, question: Asked) -> bool:
+    """Whether what stands before a colon only says what was asked, or what kind of thing it is ("Capital: Lima")."""
+    said = lemmas(key)
+    return bool(said) and said <= question.lemmas | {base(label) for label in LABELS}
 
 
 def _answering(text: str, line: Span) -> list[Span]:
@@ -172,7 +186,7 @@ def _bare(text: str, span: Span) -> Span | None:
 
 def _closed(text: str, start: int, end: int) -> bool:
     """Whether what opens [start, end) closes before its end ("(Sittin' On) The Dock of the Bay")."""
-    closing = text.find(_PAIRS.get(text[start], " "), start + 1, end)
+    closing = text.find(_PAIRS[text[start]], start + 1, end) if text[start] in _PAIRS else -1
     return closing > start and any(c.isalnum() for c in text[closing:end])
 
 
