@@ -7,9 +7,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from hneurons.files import write_json
+from hneurons.probes.probe import make_probe
+from hneurons.probes.solution import Path as SolutionPath
+from hneurons.probes.solution import Solution
+from hneurons.study.config import StudyConfig
 from hneurons.study.results import Results
+from hneurons.study.run import Run
 
 
 def _synthetic() -> ModuleType:
@@ -17,7 +24,8 @@ def _synthetic() -> ModuleType:
     name = "synthetic_results"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "synthetic.py")
-        assert spec and spec.loader
+        assert spec
+        assert spec.loader
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]
@@ -28,3 +36,22 @@ def results() -> Results:
     """Invented results of four sets; on cross-domain the H-Neurons do not beat random ones, invented has one kind."""
     made: Results = _synthetic().make_results()
     return made
+
+
+@pytest.fixture
+def finished_run(results: Results, tmp_path: Path) -> Run:
+    """A run directory with the results and a probe, and nothing else."""
+    run = Run.start(tmp_path / "run", StudyConfig.model_validate(results.config))
+    write_json(run.results, results.model_dump(mode="json"))
+    solution = Solution(0.0316, np.array([7, 3000]), np.array([1.0, 0.5]), -1.0, 0.0, 1)
+    make_probe(
+        solution,
+        SolutionPath((solution,), "none", "free", None),
+        results.model,
+        scheme="3-vs-1",
+        other="response",
+        positions="at",
+        date="2025-01-02",
+        questions={"train": "d1"},
+    ).save(run.probe)
+    return run

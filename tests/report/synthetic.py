@@ -63,7 +63,9 @@ def make_results(*, model: str = "atlas-7m-instruct", seed: int = 0) -> Results:
     for k, (name, strength, draws) in enumerate(
         ((RANDOM, (0.7, 0.5, 0.3), 20), (MATCHED, (0.8, 0.55, 0.3), 20), (PERMUTED, (0.0, 0.0, 0.0), 10))
     ):
-        drawn = [Fixed(f"{name} {i}", tuple(s + random.normal(0, 0.1) for s in strength), 100 * k + i) for i in range(draws)]
+        drawn = [
+            Fixed(f"{name} {i}", tuple(s + random.normal(0, 0.1) for s in strength), 100 * k + i) for i in range(draws)
+        ]
         bands += control_bands(name, drawn, sets)
     evaluation = Evaluation(
         detection=tuple(table),
@@ -126,7 +128,11 @@ def _addition(answers: Answers, detectors: list[Fixed]) -> Addition:
     """Entropy and the probe, and as their joint model simply the mean of their logits."""
     probe, entropy = detectors[0].scores(answers), detectors[4].scores(answers)
     joint = np.sqrt(probe * entropy)
-    bootstrap, y, why = Bootstrap(answers.groups, resamples=200), answers.hallucinated, single_class(answers.hallucinated)
+    bootstrap, y, why = (
+        Bootstrap(answers.groups, resamples=200),
+        answers.hallucinated,
+        single_class(answers.hallucinated),
+    )
     return Addition(
         eval_set=answers.name,
         entropy=bootstrap.estimate(metrics.auroc, y, entropy, why),

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from hneurons.probes.bootstrap import Estimate
 from hneurons.probes.labels import Neuron
 
 NONE = "–"
 MINUS = "−"
-
-
-class Figured(Protocol):
-    """A figure with an interval: an `Estimate`, or the `value` and bounds of something like it."""
-
-    @property
-    def value(self) -> float | None: ...
-
-    @property
-    def low(self) -> float | None: ...
-
-    @property
-    def high(self) -> float | None: ...
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
@@ -59,29 +45,29 @@ def regular(value: float) -> str:
     return f"{value:.3g}"
 
 
-def interval(figure: Figured) -> str:
+def interval(figure: Estimate) -> str:
     """[0.812, 0.871]; empty where there is none."""
     return "" if figure.low is None or figure.high is None else f"[{decimal(figure.low)}, {decimal(figure.high)}]"
 
 
-def percent_interval(figure: Figured) -> str:
+def percent_interval(figure: Estimate) -> str:
     """[75.1, 81.6], in percent; empty where there is none."""
     if figure.low is None or figure.high is None:
         return ""
     return f"[{decimal(100 * figure.low, 1)}, {decimal(100 * figure.high, 1)}]"
 
 
-def estimate(figure: Figured) -> str:
+def estimate(figure: Estimate) -> str:
     """0.843 [0.812, 0.871]."""
     return f"{decimal(figure.value)} {interval(figure)}".rstrip()
 
 
-def percent_estimate(figure: Figured) -> str:
+def percent_estimate(figure: Estimate) -> str:
     """78.4% [75.1, 81.6]."""
     return f"{percent(figure.value)} {percent_interval(figure)}".rstrip()
 
 
-def difference(figure: Figured) -> str:
+def difference(figure: Estimate) -> str:
     """+0.021 [0.004, 0.038]."""
     return f"{signed(figure.value)} {interval(figure)}".rstrip()
 

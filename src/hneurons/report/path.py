@@ -48,7 +48,7 @@ def draw_path(results: Results, palette: Palette) -> Figure:
         fontsize=8,
     )
 
-    sizes = [point.n_hneurons for point in fit.curve]
+    sizes = [float(point.n_hneurons) for point in fit.curve]
     _line(below, results, sizes, "", palette.data, "o", palette)
     cap = fit.max_ratio * results.probe.n_neurons
     below.axhline(cap, color=palette.soft, linewidth=0.9, linestyle=(0, (3, 3))).set_gid("cap")

@@ -38,7 +38,10 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
                 parent.remove(child)
+    used = {target for element in root.iter() for value in element.attrib.values() for target in _targets(value)}
     for element in root.iter():
+        if element.get("id") not in used:
+            element.attrib.pop("id", None)
         _rewrite(element, name)
     for key in ("width", "height", "version"):
         root.attrib.pop(key, None)
@@ -50,6 +53,11 @@ def to_svg(figure: Figure, name: str, title: str, description: str) -> str:
         root.insert(place, told)
     ET.register_namespace("", SVG)
     return ET.tostring(root, encoding="unicode")
+
+
+def _targets(value: str) -> list[str]:
+    """The ids that an attribute points to."""
+    return [value[1:]] if value.startswith("#") else _USE.findall(value)
 
 
 def _rewrite(element: ET.Element, name: str) -> None:

@@ -6,13 +6,14 @@ Stages know a worker and its batches; where they run is the engine's affair. Thi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from hneurons.progress import track
 
 T = TypeVar("T")
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs `worker` on each of `tasks`. A task leaves its result on disk, whole or not at all."""
 
