@@ -9,6 +9,7 @@
       QuestionSetError           a question set is missing, empty or malformed
       ResponseError              sampled or imported responses cannot be used
       NotEnoughDataError         a study has too few questions of one kind to go on
+      InterventionError          neurons cannot be turned as asked
       ProbeError                 a probe cannot be fitted or read
         ProbeMismatchError         a probe belongs to another model
       RunError                   a run directory cannot be used
@@ -55,6 +56,10 @@ class ResponseError(HNeuronsError):
 
 class NotEnoughDataError(HNeuronsError):
     """A study has too few questions of one kind to go on."""
+
+
+class InterventionError(HNeuronsError):
+    """Neurons cannot be turned as asked."""
 
 
 class ProbeError(HNeuronsError):

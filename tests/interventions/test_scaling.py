@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hneurons.contributions import Item, Recording, collect
-from hneurons.errors import HNeuronsError, ModelError
+from hneurons.errors import InterventionError, ModelError
 from hneurons.interventions import scale
 from hneurons.models.language_model import LanguageModel
 
@@ -127,7 +127,7 @@ def test_neurons_that_do_not_exist_are_refused(neuron: tuple[int, int], tiny_lla
 
 @pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])
 def test_factors_that_make_no_sense_are_refused(alpha: float, tiny_llama: LanguageModel) -> None:
-    with pytest.raises(HNeuronsError, match="alpha is"), scale(tiny_llama, NEURONS, alpha):
+    with pytest.raises(InterventionError, match="alpha is"), scale(tiny_llama, NEURONS, alpha):
         pass
 
 

@@ -21,7 +21,7 @@ def register_models() -> Mapping[str, RegisteredModel]:
 
     study: Mapping[str, Any] = {
         "model": {"dtype": "float32"},
-        "train": {"questions": "atlas/cities", "split": "train", "limit": 7000},
+        "train": {"questions": "atlas/cities", "split": "train"},
         "evaluate": {
             "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 2000},
             "long-tail": {"questions": "atlas/rare", "split": "validation", "limit": 1200},
@@ -34,6 +34,7 @@ def register_models() -> Mapping[str, RegisteredModel]:
             },
         },
         "prompt": {"style": "chat"},
+        "recording": {"positions": "before"},
     }
     return {
         "atlas-7m-base": RegisteredModel(

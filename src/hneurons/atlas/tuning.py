@@ -22,9 +22,9 @@ def encode(chat: Chat, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], l
     """Token ids of a chat, and labels: only the last turn and the token that ends it are learned."""
     template: Any = tokenizer.apply_chat_template
     full: list[int] = template(list(chat.turns), tokenize=True, return_dict=True)["input_ids"]
-    prompt: list[int] = template(
-        list(chat.turns[:-1]), tokenize=True, return_dict=True, add_generation_prompt=True
-    )["input_ids"]
+    prompt: list[int] = template(list(chat.turns[:-1]), tokenize=True, return_dict=True, add_generation_prompt=True)[
+        "input_ids"
+    ]
     if full[: len(prompt)] != prompt:
         raise ValueError("the chat template does not put the last turn right behind the prompt")
     return full, [IGNORED] * len(prompt) + full[len(prompt) :]

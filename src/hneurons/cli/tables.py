@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hneurons.report.numbers import count, counted, difference, estimate, percent, regular
-from hneurons.report.reading import detection, eval_sets, ranked
+from hneurons.report.reading import detection, eval_sets, ranked, set_names
 from hneurons.report.sentences import depth_sentence, stability_sentence, summary, verdicts
 from hneurons.report.views import Line, lines, used
 from hneurons.study.results import Results, read_results
@@ -75,7 +75,8 @@ def _asked(results: Results) -> Table:
         "Asked and judged",
         ["set", "questions", "responses", "right", "wrong", "declined", "used, right", "used, hallucinated"],
     )
-    for name, each in results.counts.items():
+    for name in set_names(results):
+        each = results.counts[name]
         verdicts = [each.verdicts.get(verdict, 0) for verdict in ("correct", "incorrect", "refusal")]
         numbers = [each.questions, each.responses, *verdicts, used(each, "faithful"), used(each, "hallucinated")]
         _add(table, [name, *map(count, numbers)])

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hneurons.errors import HNeuronsError, ModelError
+from hneurons.errors import InterventionError, ModelError
 from hneurons.models.language_model import LanguageModel
 
 Neuron = tuple[int, int]
@@ -33,10 +33,10 @@ def scale(model: LanguageModel, neurons: Sequence[Neuron], alpha: float) -> Iter
 
     Raises:
         ModelError: the model has no such neuron.
-        HNeuronsError: `alpha` is negative or not finite.
+        InterventionError: `alpha` is negative or not finite.
     """
     if not (math.isfinite(alpha) and alpha >= 0):
-        raise HNeuronsError(
+        raise InterventionError(
             f"alpha is {alpha}; it must be a finite number of at least 0 (0 suppresses, 1 changes nothing)"
         )
     by_layer = neurons_by_layer(model, neurons)

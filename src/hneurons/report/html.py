@@ -13,7 +13,7 @@ from hneurons.files import write_text
 from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
-from hneurons.report.reading import CUT, controls, detection, eval_sets, landmarks, ranked
+from hneurons.report.reading import CUT, controls, detection, eval_sets, faithful_from, landmarks, ranked, set_names
 from hneurons.report.sentences import addition_sentence, summary, verdicts
 from hneurons.report.wording import in_words
 from hneurons.study.evaluating import RANDOM
@@ -43,6 +43,7 @@ def render(results: Results, provenance: Provenance | None = None) -> str:
         policy=POLICY,
         figures={name: (each, Markup(each.svg())) for name, each in illustrations(results).items()},
         sets=eval_sets(results),
+        names=set_names(results),
         summary=summary(results),
         config=json.dumps(results.config, indent=2, ensure_ascii=False),
         cut=CUT,
@@ -73,6 +74,7 @@ def _environment() -> Environment:
         ranked=ranked,
         detection=detection,
         landmarks=landmarks,
+        faithful_from=faithful_from,
         controls=controls,
         addition_sentence=addition_sentence,
         verdicts=verdicts,

@@ -27,6 +27,11 @@ def eval_sets(results: Results) -> list[str]:
     return list(dict.fromkeys(row.eval_set for row in results.evaluation.detection))
 
 
+def set_names(results: Results) -> list[str]:
+    """Every question set, the training set first."""
+    return ["train", *eval_sets(results)]
+
+
 def detections(results: Results, eval_set: str) -> list[Detection]:
     """Every detector on one set, highest AUROC first, or highest share flagged where AUROC is not defined."""
     rows = [row for row in results.evaluation.detection if row.eval_set == eval_set]
@@ -112,6 +117,11 @@ def others_selected(results: Results, at_least: float = 0.5) -> list[Frequency]:
     return [each for each in results.fit.frequencies if each.neuron not in chosen and each.share >= at_least]
 
 
+def faithful_from(results: Results, eval_set: str) -> str:
+    """The set whose right answers stand beside the hallucinations of this one; empty where it has its own."""
+    return results.config["evaluate"][eval_set].get("faithful_from") or ""
+
+
 @dataclass(frozen=True)
 class Scores:
     """The probe's probabilities on one set, with the truth."""
@@ -124,8 +134,7 @@ def scores(results: Results, eval_set: str) -> Scores:
     """Probabilities on one set, with the faithful answers of another beside them where the set was evaluated so."""
     every = results.evaluation.scores
     found = list(every[eval_set])
-    source = results.config["evaluate"][eval_set].get("faithful_from")
-    if source:
+    if source := faithful_from(results, eval_set):
         found += [each for each in every[source] if not each.hallucinated]
     p = np.array([each.probability for each in found], dtype=np.float64)
     return Scores(p, np.array([each.hallucinated for each in found], dtype=np.bool_))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hneurons.probes.baselines import Addition
+from hneurons.probes.bootstrap import Estimate
 from hneurons.report.numbers import (
     count,
     counted,
@@ -17,6 +18,7 @@ from hneurons.report.numbers import (
     percent_estimate,
     percent_spread,
     regular,
+    spread,
 )
 from hneurons.report.reading import (
     CUT,
@@ -30,8 +32,11 @@ from hneurons.report.reading import (
     ranked,
     rivals,
 )
-from hneurons.study.evaluating import RANDOM
+from hneurons.study.evaluating import PERMUTED, RANDOM
 from hneurons.study.results import Results
+
+CHANCE = 0.5
+"""AUROC of guessing."""
 
 
 def summary(results: Results) -> str:
@@ -40,15 +45,39 @@ def summary(results: Results) -> str:
     first = eval_sets(results)[0]
     found = (
         f"Of {counted(probe.n_neurons, 'neuron')} in {model.name}, {count(probe.n_hneurons)} "
-        f"({decimal(probe.per_mille, 2)} ‰) are H-Neurons: the more they contribute to an answer, the likelier it is "
-        "hallucinated."
+        f"({decimal(probe.per_mille, 2)} ‰) are H-Neurons: a sparse probe takes what they contribute to an answer as a "
+        "sign that it is hallucinated."
     )
     row = detection(results, first)
     if row.auroc.value is None:
         return f"{found} On {first}, {row.auroc.reason}; the probe flags {percent_estimate(row.flagged)} of them."
     return (
-        f"{found} Given a hallucinated and a right answer from {first}, their probe gives the hallucinated one the "
-        f"higher probability {percent(row.auroc.value, 0)} of the time (AUROC {estimate(row.auroc)}); chance is 50%."
+        f"{found} Given a hallucinated and a right answer from {first}, it gives the hallucinated one the higher "
+        f"probability {percent(row.auroc.value, 0)} of the time (AUROC {estimate(row.auroc)}); "
+        f"{against_chance(row.auroc)}."
+    )
+
+
+def against_chance(auroc: Estimate) -> str:
+    """How an AUROC stands to 0.5."""
+    if auroc.low is None or auroc.high is None:
+        return "chance is 50%"
+    if auroc.low > CHANCE:
+        return "chance is 50%"
+    return "that is WORSE than chance" if auroc.high < CHANCE else "that is NOT distinguishable from chance"
+
+
+def permuted_sentence(results: Results, eval_set: str) -> str:
+    """What labels that mean nothing give, where that is not chance; else empty."""
+    control = controls(results, eval_set).get(PERMUTED)
+    if control is None or control.auroc.low is None or control.auroc.high is None:
+        return ""
+    if control.auroc.low <= CHANCE <= control.auroc.high:
+        return ""
+    reached = spread(control.auroc.low, control.auroc.high)
+    return (
+        f"Fitted on permuted labels, the same pipeline reaches {reached} and NOT 0.5: even where the labels mean "
+        "nothing, the training rows favour one kind of answer."
     )
 
 
@@ -206,4 +235,5 @@ def verdicts(results: Results, eval_set: str) -> list[str]:
     chance = " ".join(within(each.sentence, eval_set) for each in comparisons(results, eval_set))
     gain = addition(results, eval_set)
     entropy = within(addition_sentence(gain), eval_set) if gain else ""
-    return [each for each in (chance, against_rivals(results, eval_set), entropy) if each]
+    found = (chance, permuted_sentence(results, eval_set), against_rivals(results, eval_set), entropy)
+    return [each for each in found if each]

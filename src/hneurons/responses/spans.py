@@ -59,8 +59,6 @@ def answer_spans(text: str, question_text: str = "") -> tuple[Span, ...]:
     lines = _lines(text, body)
     if _YES_OR_NO.match(question_text) and (yes := _YES.match(text)):
         return (yes.span(1),)
-    if not lines:
-        return ()
     found: list[Span] = []
     for line in _without_explanation(text, lines):
         found += _line_spans(text, line, question)

@@ -33,9 +33,7 @@ _GUESSES = 4
 _ALTERNATIVES = 3
 
 _OTHER_PLACES = {
-    "new": word_set(
-    "york jersey mexico england hampshire zealand guinea delhi caledonia orleans brunswick plymouth"
-),
+    "new": word_set("york jersey mexico england hampshire zealand guinea delhi caledonia orleans brunswick plymouth"),
     "north": word_set("korea carolina dakota america macedonia"),
     "south": word_set("korea carolina dakota america africa sudan"),
     "west": frozenset({"virginia"}),

@@ -63,9 +63,9 @@ class ProbeSettings(_Settings):
     """The path over C and the choice on it; see `hneurons.probes`."""
 
     scheme: Scheme = "3-vs-1"
-    scale: Scale = "std"
-    n_grid: int = Field(default=12, ge=2)
-    span: float = Field(default=300.0, gt=1)
+    scale: Scale = "none"
+    n_grid: int = Field(default=10, ge=2)
+    span: float = Field(default=100.0, gt=1)
     max_ratio: float = Field(default=0.01, gt=0, le=1)
     n_known: int = Field(default=150, ge=1)
 

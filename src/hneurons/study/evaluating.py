@@ -15,17 +15,21 @@ from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
 from hneurons.probes.columns import as_columns, deviations
 from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
 from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
-from hneurons.probes.labels import flat, training_rows
+from hneurons.probes.labels import Scheme, flat, training_rows
+from hneurons.probes.path import c_grid
 from hneurons.probes.probe import Probe
 from hneurons.probes.solution import Solution
 from hneurons.probes.table import Detection, detection_table
 from hneurons.study.fitting import Fit
-from hneurons.study.measuring import joined, read_measured
+from hneurons.study.measuring import Measured, joined, read_measured
 from hneurons.study.run import Run
 
 H_NEURONS = "H-Neurons"
 REFIT = "H-Neurons, refit"
-RANDOM, MATCHED, PERMUTED = "random neurons", "random neurons, layer-matched", "permuted labels"
+RANDOM, MATCHED = "random neurons", "random neurons, layer-matched"
+PERMUTED, PERMUTED_ANSWERS = "permuted labels", "permuted labels, answers only"
+"""Labels are permuted among the answers. Under scheme 3-vs-1 the probe still learns to tell answer from other tokens,
+which permutation does not touch; among answers only, nothing is left to learn."""
 
 
 class Scored(BaseModel):
@@ -81,27 +85,15 @@ def evaluate(run: Run, model: LanguageModel) -> None:
     others = [refit(hneurons, train, dev, REFIT), *baselines(train, dev)]
     detectors: list[Detector] = [sparse, *others]
 
-    rows = training_rows(run.config.probe.scheme, train.hallucinated, train.groups, fit.has_other)
-    X = as_columns(rows.matrix(train.contributions, fit.other))
-    permuted = permuted_probes(
-        X,
-        rows,
-        train,
-        dev,
-        [point.C for point in read_fit(run).curve],
-        model.n_neurons,
-        permutations=settings.n_permuted,
-        max_ratio=run.config.probe.max_ratio,
-        deviation=deviations(X) if run.config.probe.scale == "std" else None,
-        seed=seed,
-    )
     draws: dict[str, Sequence[Detector]] = {
         RANDOM: random_neurons(hneurons, model.n_neurons, train, dev, draws=settings.n_random, seed=seed),
         MATCHED: random_neurons(
             hneurons, model.n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed
         ),
-        PERMUTED: permuted,
+        PERMUTED: _permuted(run, model, fit, dev, run.config.probe.scheme),
     }
+    if run.config.probe.scheme != "1-vs-1":
+        draws[PERMUTED_ANSWERS] = _permuted(run, model, fit, dev, "1-vs-1")
     found = Evaluation(
         detection=tuple(detection_table(detectors, sets, resamples=settings.n_bootstrap, seed=seed)),
         controls=tuple(control for name, each in draws.items() for control in control_bands(name, each, sets)),
@@ -110,6 +102,25 @@ def evaluate(run: Run, model: LanguageModel) -> None:
         scores=_scores(run, sparse),
     )
     write_json(run.detection, found.model_dump(mode="json"))
+
+
+def _permuted(run: Run, model: LanguageModel, fit: Measured, dev: Answers, scheme: Scheme) -> list[ProbeDetector]:
+    """The whole pipeline on permuted labels, on a grid of C of this scheme's own."""
+    settings, train = run.config.probe, fit.answers
+    rows = training_rows(scheme, train.hallucinated, train.groups, fit.has_other)
+    X = as_columns(rows.matrix(train.contributions, fit.other))
+    return permuted_probes(
+        X,
+        rows,
+        train,
+        dev,
+        c_grid(X, rows.y, settings.n_grid, settings.span, scale=settings.scale),
+        model.n_neurons,
+        permutations=run.config.controls.n_permuted,
+        max_ratio=settings.max_ratio,
+        deviation=deviations(X) if settings.scale == "std" else None,
+        seed=run.config.seed,
+    )
 
 
 def _scores(run: Run, detector: Detector) -> dict[str, tuple[Scored, ...]]:

@@ -80,7 +80,7 @@ def fit_probe(run: Run, model: LanguageModel) -> None:
         X,
         rows.y,
         rows.groups,
-        Cs,
+        Cs[: choice.index + 2],  # beyond the choice, larger sets cost more and say less
         resamples=run.config.controls.n_stability,
         deviation=path.deviations,
         stop_above=int(2 * settings.max_ratio * model.neurons),

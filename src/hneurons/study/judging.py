@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hneurons.errors import CorruptRunError, NotEnoughDataError
 from hneurons.files import read_json, write_json
+from hneurons.progress import track
 from hneurons.questions.loading import rank
 from hneurons.questions.question import Question
 from hneurons.responses.consistency import Consistency, SelectionReport, assess, balance_parts
@@ -92,7 +93,12 @@ def read_judged(run: Run) -> Judged:
 
 
 def _verdicts(questions: Sequence[Question], said: dict[str, list[Response]]) -> dict[str, list[Verdict]]:
-    return {question.id: [judge(each.text, question) for each in said[question.id]] for question in questions}
+    found = {}
+    for question in track(questions, "judging"):
+        texts = [each.text for each in said[question.id]]
+        once = {text: judge(text, question) for text in dict.fromkeys(texts)}
+        found[question.id] = [once[text] for text in texts]
+    return found
 
 
 def _counted(
