@@ -1,0 +1,227 @@
+"""How far judging and answer spans by rule agree with people and with a language model.
+
+    python benchmarks/agreement.py DATA
+    python benchmarks/agreement.py DATA --show 20     # and some of the cases in which they differ
+
+DATA is a folder with any of these; what is not there is left out:
+
+    human-judged/evouna_tq.json                 answers of five systems to 2,000 questions, each judged by a person
+    h-neurons-examples/*answer_tokens*.jsonl    answers with the tokens that GPT-4o marked (public code of H-Neurons)
+    ten-samples/*.jsonl                         ten answers a question, judged by a plain substring rule
+
+The cases fall into three parts by a hash of their question: "half" (1/2), on which the rules were made, "looked at"
+(1/4), whose differences were read once, after which the rules were changed again, and "kept back" (1/4), of which only
+the figures printed here were ever seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hneurons.questions.question import Question
+from hneurons.responses.judging import judge
+from hneurons.responses.public_formats import read_answer_tokens, read_samples
+from hneurons.responses.spans import answer_spans, span_tokens
+
+SYSTEMS = ("fid", "gpt35", "chatgpt", "gpt4", "newbing")
+PARTS = ("half", "looked at", "kept back")
+SUFFIX = " Respond with the answer only, without any explanation."
+LONG = 12
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One answer with a person's verdict and two of ours: by rule, and by a plain rule to hold it against."""
+
+    part: str
+    system: str
+    question: Question
+    answer: str
+    human: bool
+    ours: bool
+    plain: bool
+
+
+@dataclass(frozen=True)
+class Marked:
+    """One answer with the tokens that were marked, ours, and those that trimming leaves."""
+
+    part: str
+    text: str
+    n_tokens: int
+    marked: tuple[int, ...]
+    ours: tuple[int, ...]
+    trimmed: tuple[int, ...]
+
+
+def part_of(key: str) -> str:
+    """The part that a question belongs to, by its id or text."""
+    first, second = (int(hashlib.sha256(text.encode()).hexdigest(), 16) % 2 for text in (key, "q" + key))
+    return PARTS[0] if first == 0 else PARTS[1 + second]
+
+
+def aliases(golden: str) -> tuple[str, ...]:
+    """The aliases that "/" joins; one between digits (24/7) also belongs to a number, and is kept as it is too."""
+    parts = [part.strip() for part in golden.split("/")]
+    joined = [golden.strip()] if re.search(r"\d/\d", golden) else []
+    return tuple(dict.fromkeys(part for part in (*parts, *joined) if part))
+
+
+def plain_rule(text: str, question: Question) -> bool:
+    """An alias at word boundaries after normalisation, and nothing more: the rule of the method's own description."""
+    said = f" {_plain(text)} "
+    return any(f" {alias} " in said for alias in map(_plain, question.aliases) if alias)
+
+
+def _plain(text: str) -> str:
+    words = re.sub(r"[\W_]", " ", text.lower()).split()
+    return " ".join(word for word in words if word not in {"a", "an", "the"})
+
+
+def judged_by_people(path: Path, systems: Sequence[str] = SYSTEMS) -> Iterator[Judged]:
+    """The answers of some systems, without those to questions marked improper."""
+    for row in json.loads(path.read_text(encoding="utf-8")):
+        if row["improper"]:
+            continue
+        question = Question(id="q", text=row["question"], aliases=aliases(row["golden_answer"]))
+        for system in systems:
+            text = row[f"answer_{system}"]
+            yield Judged(
+                part=part_of(row["question"]),
+                system=system,
+                question=question,
+                answer=text,
+                human=bool(row[f"judge_{system}"]),
+                ours=judge(text, question) == "correct",
+                plain=plain_rule(text, question),
+            )
+
+
+def marked_by_a_model(path: Path) -> Iterator[Marked]:
+    """Answers of which some token was marked; offsets are those of the tokenizer pieces put together."""
+    for row in read_answer_tokens(path, suffix=SUFFIX):
+        if row.alignment in {"none_marked", "no_match"}:
+            continue
+        pieces = [piece.replace("▁", " ") for piece in row.tokens]
+        ends = [sum(map(len, pieces[: i + 1])) for i in range(len(pieces))]
+        offsets = [(end - len(piece), end) for end, piece in zip(ends, pieces, strict=True)]
+        text = "".join(pieces)
+        yield Marked(
+            part=part_of(row.question_id),
+            text=text,
+            n_tokens=len(pieces),
+            marked=row.answer,
+            ours=span_tokens(answer_spans(text, row.question_text), offsets),
+            trimmed=_trimmed(pieces),
+        )
+
+
+def _trimmed(pieces: Sequence[str]) -> tuple[int, ...]:
+    """The tokens without those at either end that have neither letter nor digit."""
+    telling = [i for i, piece in enumerate(pieces) if any(c.isalnum() for c in piece)]
+    return tuple(range(telling[0], telling[-1] + 1)) if telling else ()
+
+
+def f1(found: Sequence[int], marked: Sequence[int]) -> float:
+    """The harmonic mean of precision and recall over token positions."""
+    return 2 * len(set(found) & set(marked)) / (len(found) + len(marked)) if found or marked else 1.0
+
+
+def agreement(rows: Sequence[Judged], verdict: Callable[[Judged], bool]) -> dict[str, float]:
+    """Agreement, false acceptances (of all, and of the human-wrong) and false rejections, as shares."""
+    false = sum(verdict(row) and not row.human for row in rows)
+    return {
+        "answers": len(rows),
+        "agreement": sum(verdict(row) == row.human for row in rows) / len(rows),
+        "false_acceptances": false / len(rows),
+        "false_acceptances_of_wrong": false / max(1, sum(not row.human for row in rows)),
+        "false_rejections": sum(row.human and not verdict(row) for row in rows) / len(rows),
+    }
+
+
+def span_scores(rows: Sequence[Marked], found: Callable[[Marked], tuple[int, ...]]) -> dict[str, float]:
+    """Mean token F1, share exact, and mean F1 of the answers over twelve tokens."""
+    scores = [f1(found(row), row.marked) for row in rows]
+    long = [score for score, row in zip(scores, rows, strict=True) if row.n_tokens > LONG]
+    return {
+        "answers": len(rows),
+        "f1": sum(scores) / len(rows),
+        "exact": sum(found(row) == row.marked for row in rows) / len(rows),
+        "long": len(long),
+        "f1_long": sum(long) / max(1, len(long)),
+    }
+
+
+def _of(part: str, rows: Sequence[Judged] | Sequence[Marked]) -> list:  # type: ignore[type-arg]
+    return [row for row in rows if part == "all" or row.part == part]
+
+
+def print_judging(rows: Sequence[Judged], show: int) -> None:
+    print(
+        "Judging, against people. Share of answers; FA: accepted though a person rejects it (of all, of the rejected)\n"
+    )
+    print(f"{'system':9}{'part':11}{'answers':>8}{'plain':>9}{'ours':>9}{'FA':>9}{'FA/wrong':>10}{'rejected':>10}")
+    for system in SYSTEMS:
+        for part in (*PARTS, "all"):
+            chosen = [row for row in _of(part, rows) if row.system == system]
+            ours, plain = agreement(chosen, lambda r: r.ours), agreement(chosen, lambda r: r.plain)
+            print(
+                f"{system:9}{part:11}{ours['answers']:8}{plain['agreement']:9.4f}{ours['agreement']:9.4f}"
+                f"{ours['false_acceptances']:9.4f}{ours['false_acceptances_of_wrong']:10.4f}{ours['false_rejections']:10.4f}"
+            )
+    differing = [row for row in rows if row.part == PARTS[0] and row.ours != row.human]
+    for row in random.Random(0).sample(differing, min(show, len(differing))):
+        kind = "accepted" if row.ours else "rejected"
+        print(f"\n{kind}: {row.question.text}\n  aliases: {'; '.join(row.question.aliases)[:150]}")
+        print(f"  answer: {row.answer[:200]}")
+
+
+def print_spans(rows: Sequence[Marked], show: int) -> None:
+    print("\nAnswer spans, against the tokens that GPT-4o marked\n")
+    print(f"{'rule':10}{'part':11}{'answers':>8}{'F1':>9}{'exact':>9}{'long':>7}{'F1 long':>10}")
+    rules: dict[str, Callable[[Marked], tuple[int, ...]]] = {
+        "whole": lambda row: tuple(range(row.n_tokens)),
+        "trimmed": lambda row: row.trimmed,
+        "ours": lambda row: row.ours,
+    }
+    for rule, found in rules.items():
+        for part in (*PARTS, "all"):
+            s = span_scores(_of(part, rows), found)
+            print(f"{rule:10}{part:11}{s['answers']:8}{s['f1']:9.4f}{s['exact']:9.4f}{s['long']:7}{s['f1_long']:10.4f}")
+    differing = [row for row in rows if row.part == PARTS[0] and row.ours != row.marked]
+    for row in random.Random(0).sample(differing, min(show, len(differing))):
+        print(f"\n{row.text!r}\n  marked {list(row.marked)}, ours {list(row.ours)}")
+
+
+def print_samples(path: Path) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in read_samples(path, suffix=SUFFIX):
+        counts.update((theirs, judge(text, row.question)) for text, theirs in zip(row.texts, row.verdicts, strict=True))
+    print("\nJudging, against a plain substring rule on ten samples a question (substring rule, ours: answers)\n")
+    for (theirs, ours), n in sorted(counts.items(), key=lambda item: -item[1]):
+        print(f"{theirs:12}{ours:12}{n:8}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("data", type=Path, help="folder with the cases")
+    parser.add_argument("--show", type=int, default=0, help="how many differing cases to print for each table")
+    options = parser.parse_args()
+    if (people := options.data / "human-judged" / "evouna_tq.json").exists():
+        print_judging(list(judged_by_people(people)), options.show)
+    for path in sorted((options.data / "h-neurons-examples").glob("*answer_tokens*.jsonl")):
+        print_spans(list(marked_by_a_model(path)), options.show)
+    for path in sorted((options.data / "ten-samples").glob("*.jsonl")):
+        print_samples(path)
+
+
+if __name__ == "__main__":
+    main()
