@@ -38,16 +38,42 @@ def results() -> Results:
     return made
 
 
+@pytest.fixture(scope="session")
+def small(results: Results) -> Results:
+    """The same results of one evaluation set alone."""
+    name = "in-domain"
+    found = results.evaluation
+    evaluation = found.model_copy(
+        update={
+            "detection": tuple(each for each in found.detection if each.eval_set == name),
+            "controls": tuple(each for each in found.controls if each.eval_set == name),
+            "additions": tuple(each for each in found.additions if each.eval_set == name),
+            "scores": {name: found.scores[name]},
+        }
+    )
+    config = {**results.config, "evaluate": {name: results.config["evaluate"][name]}}
+    return results.model_copy(
+        update={
+            "config": config,
+            "evaluation": evaluation,
+            "sets": {key: results.sets[key] for key in ("train", name)},
+            "counts": {key: results.counts[key] for key in ("train", name)},
+            "comparisons": tuple(each for each in results.comparisons if each.eval_set == name),
+            "examples": tuple(each for each in results.examples if each.eval_set == name),
+        }
+    )
+
+
 @pytest.fixture
-def finished_run(results: Results, tmp_path: Path) -> Run:
+def finished_run(small: Results, tmp_path: Path) -> Run:
     """A run directory with the results and a probe, and nothing else."""
-    run = Run.start(tmp_path / "run", StudyConfig.model_validate(results.config))
-    write_json(run.results, results.model_dump(mode="json"))
+    run = Run.start(tmp_path / "run", StudyConfig.model_validate(small.config))
+    write_json(run.results, small.model_dump(mode="json"))
     solution = Solution(0.0316, np.array([7, 3000]), np.array([1.0, 0.5]), -1.0, 0.0, 1)
     make_probe(
         solution,
         SolutionPath((solution,), "none", "free", None),
-        results.model,
+        small.model,
         scheme="3-vs-1",
         other="response",
         positions="at",

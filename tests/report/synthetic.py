@@ -17,7 +17,7 @@ from hneurons.probes.stability import Frequency, wilson
 from hneurons.probes.table import detection_table
 from hneurons.responses.consistency import SelectionReport
 from hneurons.study.config import StudyConfig
-from hneurons.study.evaluating import H_NEURONS, MATCHED, PERMUTED, RANDOM, REFIT, Evaluation, Scored
+from hneurons.study.evaluating import H_NEURONS, MATCHED, PERMUTED, PERMUTED_ANSWERS, RANDOM, REFIT, Evaluation, Scored
 from hneurons.study.fitting import Fit, StabilityPoint
 from hneurons.study.judging import SetCounts
 from hneurons.study.results import Example, ProbeSummary, Results, comparisons
@@ -61,7 +61,12 @@ def make_results(*, model: str = "atlas-7m-instruct", seed: int = 0) -> Results:
     table = detection_table(detectors, sets, resamples=200)
     bands = []
     for k, (name, strength, draws) in enumerate(
-        ((RANDOM, (0.7, 0.5, 0.3), 20), (MATCHED, (0.8, 0.55, 0.3), 20), (PERMUTED, (0.0, 0.0, 0.0), 10))
+        (
+            (RANDOM, (0.7, 0.5, 0.3), 20),
+            (MATCHED, (0.8, 0.55, 0.3), 20),
+            (PERMUTED, (-0.4, 0.0, 0.0), 10),
+            (PERMUTED_ANSWERS, (0.0, 0.0, 0.0), 10),
+        )
     ):
         drawn = [
             Fixed(f"{name} {i}", tuple(s + random.normal(0, 0.1) for s in strength), 100 * k + i) for i in range(draws)

@@ -102,7 +102,7 @@ def check_tables(page: Page, results: Results) -> None:
     for eval_set in ("in-domain", "long-tail", "cross-domain", "invented"):
         found = {row[0]: row[1:] for row in page.table(f"{eval_set}: ")[1:]}
         rows = [row for row in told["evaluation"]["detection"] if row["eval_set"] == eval_set]
-        assert len(found) == len(rows) + 3
+        assert len(found) == len(rows) + 4
         for row in rows:
             name = row["detector"] + told["evaluation"]["details"].get(row["detector"], "")
             ranks = row["auroc"]["value"] is not None
@@ -192,14 +192,14 @@ def test_the_check_sees_what_would_be_fetched(bad: str) -> None:
     assert Page(bad).fetched()
 
 
-def test_text_of_models_and_questions_is_text(results: Results) -> None:
-    one = results.examples[1].model_copy(
+def test_text_of_models_and_questions_is_text(small: Results) -> None:
+    one = small.examples[1].model_copy(
         update={"question": BAD, "response": BAD, "right_answer": BAD, "spans": ((3, 30),)}
     )
-    sets = {**results.sets, "train": {**results.sets["train"], "source": BAD, "licence": BAD, "name": BAD}}
-    config = {**results.config, "prompt": {"system": BAD}}
-    model = results.model.model_copy(update={"name": BAD})
-    text = render(results.model_copy(update={"examples": (one,), "sets": sets, "config": config, "model": model}))
+    sets = {**small.sets, "train": {**small.sets["train"], "source": BAD, "licence": BAD, "name": BAD}}
+    config = {**small.config, "prompt": {"system": BAD}}
+    model = small.model.model_copy(update={"name": BAD})
+    text = render(small.model_copy(update={"examples": (one,), "sets": sets, "config": config, "model": model}))
     found = Page(text)
     assert {"script", "img"}.isdisjoint(tag for tag, _ in found.tags)
     assert found.fetched() == []

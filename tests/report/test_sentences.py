@@ -59,11 +59,8 @@ def test_a_set_of_one_kind_is_told_by_what_is_flagged(results: Results) -> None:
     assert said.startswith("All 160 answers are hallucinated, so there is no ranking to score")
     assert f"flags {100 * flagged:.1f}%" in said
     assert "AUROC" not in said
-    order = dict.fromkeys(["invented"], results.evaluation)  # a study of nothing but invented things
-    only = results.evaluation.model_copy(
-        update={"detection": tuple(row for row in order["invented"].detection if row.eval_set == "invented")}
-    )
-    alone = results.model_copy(update={"evaluation": only})
+    rows = tuple(row for row in results.evaluation.detection if row.eval_set == "invented")
+    alone = results.model_copy(update={"evaluation": results.evaluation.model_copy(update={"detection": rows})})
     assert f"the probe flags {100 * flagged:.1f}%" in sentences.summary(alone)
     assert sentences.overview_sentence(alone).startswith("No set holds both kinds")
 
@@ -110,3 +107,26 @@ def test_depth_path_and_stability_add_up(results: Results) -> None:
     stability = sentences.stability_sentence(results)
     assert f"{steady} of 22 H-Neurons are selected in at least 90% of them, and {weak} in fewer than half" in stability
     assert "2 neurons outside the list are selected in half or more." in stability
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (0.9, "90% of the time (AUROC 0.900 [0.880, 0.920]); chance is 50%."),
+        (0.51, "that is NOT distinguishable from chance."),
+        (0.3, "that is WORSE than chance."),
+    ],
+)
+def test_the_summary_does_not_boast(results: Results, value: float, verdict: str) -> None:
+    assert sentences.summary(with_auroc(results, H_NEURONS, value)).endswith(verdict)
+
+
+def test_permuted_labels_away_from_chance_are_said(results: Results) -> None:
+    said = sentences.permuted_sentence(results, "in-domain")
+    assert said.startswith("Fitted on permuted labels, the pipeline reaches 0.")
+    assert "NOT 0.5: it still learns to tell answers from other tokens" in said
+    assert "distrust" not in said
+    assert sentences.permuted_sentence(results, "long-tail") == ""
+    alone = results.model_copy(update={"fit": results.fit.model_copy(update={"scheme": "1-vs-1"})})
+    assert "distrust the other figures" in sentences.permuted_sentence(alone, "in-domain")
+    assert said in sentences.verdicts(results, "in-domain")

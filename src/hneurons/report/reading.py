@@ -13,10 +13,10 @@ from hneurons.probes.controls import Control
 from hneurons.probes.labels import Neuron
 from hneurons.probes.stability import Frequency, wilson
 from hneurons.probes.table import Detection
-from hneurons.study.evaluating import H_NEURONS, MATCHED, PERMUTED, RANDOM, REFIT
+from hneurons.study.evaluating import H_NEURONS, MATCHED, PERMUTED, PERMUTED_ANSWERS, RANDOM, REFIT
 from hneurons.study.results import Comparison, Results
 
-CONTROLS = (RANDOM, MATCHED, PERMUTED)
+CONTROLS = (RANDOM, MATCHED, PERMUTED, PERMUTED_ANSWERS)
 ENTROPY = "token entropy"
 CUT = 0.5
 """Probability from which the report calls an answer flagged."""

@@ -27,12 +27,13 @@ from hneurons.report.reading import (
     controls,
     detection,
     eval_sets,
+    faithful_from,
     frequencies,
     others_selected,
     ranked,
     rivals,
 )
-from hneurons.study.evaluating import PERMUTED, RANDOM
+from hneurons.study.evaluating import PERMUTED, PERMUTED_ANSWERS, RANDOM
 from hneurons.study.results import Results
 
 CHANCE = 0.5
@@ -69,16 +70,18 @@ def against_chance(auroc: Estimate) -> str:
 
 def permuted_sentence(results: Results, eval_set: str) -> str:
     """What labels that mean nothing give, where that is not chance; else empty."""
-    control = controls(results, eval_set).get(PERMUTED)
-    if control is None or control.auroc.low is None or control.auroc.high is None:
-        return ""
-    if control.auroc.low <= CHANCE <= control.auroc.high:
-        return ""
-    reached = spread(control.auroc.low, control.auroc.high)
-    return (
-        f"Fitted on permuted labels, the same pipeline reaches {reached} and NOT 0.5: even where the labels mean "
-        "nothing, the training rows favour one kind of answer."
-    )
+    mixed = results.fit.scheme != "1-vs-1"
+    learns = "it still learns to tell answers from other tokens, and that alone favours one kind of answer"
+    leaks = "something other than the labels tells the answers apart, so distrust the other figures"
+    why = {PERMUTED: learns if mixed else leaks, PERMUTED_ANSWERS: leaks}
+    said = []
+    for name, control in controls(results, eval_set).items():
+        low, high = control.auroc.low, control.auroc.high
+        if name in why and low is not None and high is not None and not low <= CHANCE <= high:
+            among = " (among answers only)" if name == PERMUTED_ANSWERS else ""
+            reached = f"the pipeline reaches {spread(low, high)} and NOT 0.5"
+            said.append(f"Fitted on permuted labels{among}, {reached}: {why[name]}.")
+    return " ".join(said)
 
 
 def against_rivals(results: Results, eval_set: str) -> str:
@@ -120,7 +123,8 @@ def detection_sentence(results: Results, eval_set: str) -> str:
     """What one set shows."""
     row = detection(results, eval_set)
     if ranked(results, eval_set):
-        answers = counted(row.n, "answer")
+        source = faithful_from(results, eval_set)
+        answers = counted(row.n, "answer") + (f", the right ones from {source}" if source else "")
         said = f"On {eval_set} ({answers}), the H-Neurons' probe reaches an AUROC of {estimate(row.auroc)}."
         return f"{said} {against_rivals(results, eval_set)}".rstrip()
     said = (
