@@ -4,7 +4,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from typer.testing import CliRunner
 
+from hneurons.cli import build
 from hneurons.files import read_json, write_json
 from hneurons.report.html import POLICY, render, write_report
 from hneurons.study.results import Results
@@ -256,3 +258,16 @@ def test_a_run_gets_its_report(finished_run: Run) -> None:
     write_report(finished_run)
     assert sorted(each.name for each in finished_run.path.iterdir()) == before
     assert path.read_text(encoding="utf-8") != text
+
+
+@pytest.mark.parametrize("command", ["report", "study"])
+def test_the_commands_write_it(finished_run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("hneurons.study.stages.run_stages", lambda run, until="report": done.append(until))
+    monkeypatch.setattr("hneurons.study.config.make_config", lambda *_, **__: finished_run.config)
+    where = [str(finished_run.path)] if command == "report" else ["--out", str(finished_run.path)]
+    result = CliRunner().invoke(build(), [command, *where], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert done == ["report"]
+    assert finished_run.report.exists()
+    assert result.stdout.rstrip().endswith(str(finished_run.report))
