@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hneurons.responses.asked import Asked, asked, base, lemmas
 from hneurons.responses.claims import claim_spans
+from hneurons.responses.echoes import miscopied
 from hneurons.responses.grammar import LABELS
 from hneurons.responses.refusals import answered_parts, is_refusal, refused_parts
 from hneurons.responses.response import Span
@@ -53,6 +54,7 @@ def answer_spans(text: str, question_text: str = "") -> tuple[Span, ...]:
     A text with any letter or digit has at least one span; a refusal, or where no rule finds less, all of it.
     """
     question = asked(question_text)
+    question = question._replace(lemmas=question.lemmas | miscopied(text, question_text))
     body = _body(text)
     if is_refusal(text):
         return tuple(filter(None, [_bare(text, trim(text, 0, len(text)))]))

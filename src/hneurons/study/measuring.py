@@ -24,7 +24,7 @@ def measure(run: Run, model: LanguageModel, engine: Engine) -> None:
     for name in run.config.sets:
         if measured(run, name):
             continue
-        planned = _plan(run, name, model)
+        planned = plan(run, name, model)
         layout = Layout.plan(model, planned, run.config.recording, run.config.storage)
         store = ContributionStore.create(run.contributions(name), layout)
 
@@ -43,7 +43,8 @@ def _store(run: Run, name: str) -> ContributionStore:
     return ContributionStore.open(run.contributions(name))
 
 
-def _plan(run: Run, name: str, model: LanguageModel) -> Batches:
+def plan(run: Run, name: str, model: LanguageModel) -> Batches:
+    """The answers of a set that are used, in the batches in which they are recorded."""
     prompts = {prompt.question_id: prompt.token_ids for prompt in prompts_of(run, name, model)}
     said = read_responses(run, name)
     items = [
