@@ -1,10 +1,9 @@
-"""Names that a response repeats from the question with a slip: "Flor is in Spain." on a question about Floridablanca."""
+"""Names that a response repeats from the question with a slip: "Flor is in Spain.", asked about Floridablanca."""
 
 from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
-from os.path import commonprefix
 
 from hneurons.responses.asked import lemmas
 from hneurons.responses.grammar import FUNCTION
@@ -50,5 +49,6 @@ def _names(question_text: str) -> list[str]:
 
 
 def _alikeness(name: str, other: str) -> float:
-    shared = len(commonprefix([name, other]))
-    return max(SequenceMatcher(None, name, other).ratio(), 1.0 if shared >= _PREFIX else 0.0)
+    if name[:_PREFIX] == other[:_PREFIX] and len(name) >= _PREFIX:
+        return 1.0
+    return SequenceMatcher(None, name, other).ratio()
