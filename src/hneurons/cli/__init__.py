@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,6 +13,10 @@ from hneurons.progress import console
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+USERS_TO_MEND = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+)
+"""What the operating system refuses because of a path or a disk, not because of a mistake of ours."""
 
 
 def build() -> typer.Typer:
@@ -30,13 +34,11 @@ def build() -> typer.Typer:
 
     @app.callback()
     def top(
-        version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        ] = False,
     ) -> None:
-        if version:
-            from importlib.metadata import version as installed
-
-            typer.echo(f"hneurons {installed('hneurons')}")
-            raise typer.Exit
+        pass
 
     study.add(app)
     stages.add(app)
@@ -47,6 +49,15 @@ def build() -> typer.Typer:
     return app
 
 
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hneurons {version('hneurons')}")
+        raise typer.Exit
+    return wanted
+
+
 def main() -> None:
     """Run the command line. A user's mistake is one line on standard error and exit code 2."""
     try:
@@ -54,15 +65,23 @@ def main() -> None:
     except HNeuronsError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in USERS_TO_MEND:
             raise
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"{error.strerror}{where}; make room or give another --out. Nothing that was written is lost: run again")
-    except KeyboardInterrupt:
-        console.print("interrupted; run the same command again to go on", style="yellow")
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:  # while the commands are put together
+        _interrupted()
+    except SystemExit as ended:  # Typer makes one of a KeyboardInterrupt
+        if ended.code == INTERRUPTED:
+            _interrupted()
+        raise
 
 
-def _fail(message: str) -> None:
+def _interrupted() -> NoReturn:
+    console.print("interrupted; run the same command again to go on", style="yellow")
+    sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> NoReturn:
     console.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(BAD_INPUT)

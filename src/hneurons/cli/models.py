@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 app = typer.Typer(help="Supported architectures and models.", invoke_without_command=True)
 
@@ -22,13 +23,13 @@ def models(context: typer.Context) -> None:
     console = Console()
     bundled = Table("model", "what it is", title="Models by name", title_justify="left", box=None, header_style="bold")
     for name, entry in registered("hneurons.models").items():
-        bundled.add_row(name, entry.summary)
+        bundled.add_row(*map(Text, (name, entry.summary)))
     console.print(bundled)
     table = Table(
         "family", "model_type", "neurons", title="\nArchitectures", title_justify="left", box=None, header_style="bold"
     )
     for row in supported_families():
-        table.add_row(row.title, row.model_type, row.formula)
+        table.add_row(*map(Text, (row.title, row.model_type, row.formula)))
     console.print(table)
 
 
@@ -41,20 +42,23 @@ def check(
     from hneurons.models.check import inspect_model
 
     report = inspect_model(model, dtype=dtype)
-    table = Table(show_header=False, box=None)
-    table.add_row("model", f"{report.title} ({report.model_class})")
-    table.add_row("layers", f"{report.n_layers:,}")
-    table.add_row("neurons", f"{report.n_neurons:,} a layer, {report.neurons:,} in all")
-    table.add_row("hidden size", f"{report.hidden_size:,}")
-    table.add_row("a neuron", report.formula)
-    table.add_row("where", report.where)
-    table.add_row("check", report.verified)
     memory = report.memory
-    table.add_row("weights", f"{_bytes(memory.weights)} in {report.dtype} ({report.parameters:,} parameters)")
-    table.add_row("cache", f"{_bytes(memory.cache_per_token)} a token")
-    table.add_row("stored", f"{_bytes(memory.contributions_per_response)} a response")
-    for note in report.notes:
-        table.add_row("note", note)
+    rows = [
+        ("model", f"{report.title} ({report.model_class})"),
+        ("layers", f"{report.n_layers:,}"),
+        ("neurons", f"{report.n_neurons:,} a layer, {report.neurons:,} in all"),
+        ("hidden size", f"{report.hidden_size:,}"),
+        ("a neuron", report.formula),
+        ("where", report.where),
+        ("check", report.verified),
+        ("weights", f"{_bytes(memory.weights)} in {report.dtype} ({report.parameters:,} parameters)"),
+        ("cache", f"{_bytes(memory.cache_per_token)} a token"),
+        ("stored", f"{_bytes(memory.contributions_per_response)} a response"),
+        *(("note", note) for note in report.notes),
+    ]
+    table = Table(show_header=False, box=None)
+    for row in rows:
+        table.add_row(*map(Text, row))  # as text: "layers[l]" is no markup
     Console().print(table)
 
 
