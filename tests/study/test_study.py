@@ -14,7 +14,7 @@ from hneurons.contributions import ContributionStore
 from hneurons.probes.probe import Probe
 from hneurons.responses.judging import judge
 from hneurons.study.asking import read_questions, read_responses
-from hneurons.study.evaluating import H_NEURONS, read_evaluation, test_sets
+from hneurons.study.evaluating import H_NEURONS, evaluation_sets, read_evaluation
 from hneurons.study.judging import read_judged
 from hneurons.study.results import Results, comparisons, read_results
 from hneurons.study.run import Run
@@ -75,8 +75,9 @@ def test_the_stored_contributions_are_those_of_the_answer_tokens(finished: Run) 
     handle.remove()
     W = model.hf.model.layers[layer].mlp.down_proj.weight
     shares = []
+    before = finished.config.recording.positions == "before"
     for index in answer.answer:
-        z = seen[0][0, len(prompt) + index]
+        z = seen[0][0, len(prompt) + index - before]
         whole = (W @ z).norm()
         shares.append([float((W[:, j] * z[j]).norm() / whole) for j in range(W.shape[1])])
     expected = np.mean(shares, axis=0)
@@ -102,14 +103,14 @@ def test_reported_aurocs_are_scikit_learns(finished: Run) -> None:
 
 def test_the_saved_probe_gives_the_scores_of_the_report_up_to_calibration(finished: Run) -> None:
     probe = Probe.load(finished.probe)
-    answers = test_sets(finished)["in-domain"]
+    answers = evaluation_sets(finished)["in-domain"]
     shaped = answers.contributions.reshape(len(answers), probe.card.model.n_layers, probe.card.model.n_neurons)
     reported = [each.probability for each in read_evaluation(finished).scores["in-domain"]]
     assert np.array_equal(np.argsort(probe.score(shaped), kind="stable"), np.argsort(reported, kind="stable"))
 
 
 def test_invented_places_stand_beside_faithful_answers(finished: Run) -> None:
-    sets = test_sets(finished)
+    sets = evaluation_sets(finished)
     assert sets["invented"].hallucinated.sum() == len(read_judged(finished).answers["invented"])
     assert (~sets["invented"].hallucinated).sum() == (~sets["in-domain"].hallucinated).sum()
 

@@ -196,7 +196,7 @@ def _grouped_by_text(questions: list[Question]) -> tuple[Question, ...]:
     """Give questions of one text (case and white space apart) a common group, where they have none of their own."""
     first: dict[str, str] = {}
     times: Counter[str] = Counter()
-    keys = [" ".join(question.text.casefold().split()) for question in questions]
+    keys = [question.wording for question in questions]
     for key, question in zip(keys, questions, strict=True):
         first.setdefault(key, question.split_key)
         times[key] += 1

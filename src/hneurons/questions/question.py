@@ -37,6 +37,11 @@ class Question(BaseModel):
         """What splits go by: the group, or the question itself where it has none."""
         return self.group or self.id
 
+    @property
+    def wording(self) -> str:
+        """The text, case and white space apart: questions of one wording are one question, whatever their ids."""
+        return " ".join(self.text.casefold().split())
+
 
 class QuestionSet(BaseModel):
     """Questions with where they come from; `revision` and `licence` are recorded in every result.

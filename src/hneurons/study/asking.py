@@ -27,16 +27,17 @@ FILE_SPLIT = {"train": 0.7, "validation": 0.3}
 
 
 def load_sets(config: StudyConfig) -> dict[str, QuestionSet]:
-    """The question sets of a study; no group of the training set is in an evaluation set.
+    """The question sets of a study; no group of the training set, and no question by its wording, is in another.
 
     Raises:
         QuestionSetError: a set cannot be loaded, or nothing of an evaluation set is left.
     """
     sets = {name: _load(chosen, config.seed) for name, chosen in config.sets.items()}
     taken = {question.split_key for question in sets["train"].questions}
+    asked = {question.wording for question in sets["train"].questions}
     for name in config.evaluate:
         whole = sets[name]
-        apart = tuple(question for question in whole.questions if question.split_key not in taken)
+        apart = tuple(each for each in whole.questions if each.split_key not in taken and each.wording not in asked)
         if not apart:
             raise QuestionSetError(f"every question of {name} ({whole.name}) is a training question; use another set")
         shared = len(whole) - len(apart)
@@ -51,7 +52,7 @@ def _load(chosen: SetSettings, seed: int) -> QuestionSet:
         return load_questions(
             chosen.questions, split=chosen.split, limit=chosen.limit, seed=seed, revision=chosen.revision
         )
-    whole = load_questions(chosen.questions, split=chosen.split, seed=seed)
+    whole = load_questions(chosen.questions, split=chosen.split, seed=seed, revision=chosen.revision)
     part = split_by_group(whole.questions, FILE_SPLIT, seed)[chosen.split]
     if not part:
         raise QuestionSetError(f"{chosen.questions} has too few questions to split; add questions")

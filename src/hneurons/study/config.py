@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,10 +141,14 @@ def make_config(
         RunError: the file cannot be read, or a field is unknown or has a value that it cannot have.
     """
     given = _read(file) if file else {}
+    source = f" in {file}" if file else ""
+    for where, value in _tables(given):
+        if not isinstance(value, Mapping):
+            raise RunError(f"{where}{source} must be a table of fields, not {value!r}; correct it and run again")
     if model is not None:
         given = _merge(given, {"model": {"name": model}})
     name = given.get("model", {}).get("name", ModelSettings().name)
-    entry = registered("hneurons.models").get(name)
+    entry = registered("hneurons.models").get(name) if isinstance(name, str) else None
     base: Mapping[str, Any] = dict(entry.study) if isinstance(entry, RegisteredModel) else {}
     if questions is not None:
         given = _merge(given, _asked(questions))
@@ -156,15 +160,23 @@ def make_config(
         merged["train"] = {**merged["train"], "limit": limit}
         merged["evaluate"] = {
             key: {**value, "limit": min(value.get("limit") or limit, max(1, limit // 2))}
-            for key, value in merged["evaluate"].items()
+            for key, value in merged.get("evaluate", {}).items()
         }
     try:
         return StudyConfig.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the configuration"
-        source = f" in {file}" if file else ""
         raise RunError(f"{where}{source}: {first['msg']}; correct it and run again") from None
+
+
+def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What must hold fields of its own, by name, so far as it is given."""
+    for key in ("model", "train", "evaluate"):
+        if key in given:
+            yield key, given[key]
+    if isinstance(given.get("evaluate"), Mapping):
+        yield from ((f"evaluate.{name}", value) for name, value in given["evaluate"].items())
 
 
 def _asked(questions: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from hneurons.files import read_json, write_json
+from hneurons.files import write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
@@ -22,7 +22,7 @@ from hneurons.probes.solution import Solution
 from hneurons.probes.table import Detection, detection_table
 from hneurons.study.fitting import Fit
 from hneurons.study.measuring import Measured, joined, read_measured
-from hneurons.study.run import Run
+from hneurons.study.run import Run, read_record
 
 H_NEURONS = "H-Neurons"
 REFIT = "H-Neurons, refit"
@@ -57,7 +57,7 @@ class Evaluation(BaseModel):
     scores: dict[str, tuple[Scored, ...]]
 
 
-def test_sets(run: Run) -> dict[str, Answers]:
+def evaluation_sets(run: Run) -> dict[str, Answers]:
     """The evaluation sets; one of unanswerable questions with the faithful answers of another beside them."""
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
     found = {}
@@ -77,7 +77,7 @@ def evaluate(run: Run, model: LanguageModel) -> None:
     settings, seed = run.config.controls, run.config.seed
     fit, held = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
     train, dev = fit.answers, held.answers
-    sets = list(test_sets(run).values())
+    sets = list(evaluation_sets(run).values())
     probe = Probe.load(run.probe)
     probe.require(model.fingerprint)
     hneurons = flat(probe.hneurons, model.n_neurons)
@@ -143,9 +143,9 @@ def solution_of(probe: Probe) -> Solution:
 
 def read_fit(run: Run) -> Fit:
     """What stage 5 wrote."""
-    return Fit.model_validate(read_json(run.fit))
+    return read_record(run.fit, Fit)
 
 
 def read_evaluation(run: Run) -> Evaluation:
     """What `evaluate` wrote."""
-    return Evaluation.model_validate(read_json(run.detection))
+    return read_record(run.detection, Evaluation)

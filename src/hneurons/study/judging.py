@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from hneurons.errors import CorruptRunError, NotEnoughDataError
-from hneurons.files import read_json, write_json
+from hneurons.errors import NotEnoughDataError
+from hneurons.files import write_json
 from hneurons.progress import track
 from hneurons.questions.loading import rank
 from hneurons.questions.question import Question
@@ -18,7 +18,7 @@ from hneurons.responses.judging import judge
 from hneurons.responses.response import Response, Span, Verdict
 from hneurons.responses.spans import answer_spans, span_tokens
 from hneurons.study.asking import read_questions, read_responses, sampling_of
-from hneurons.study.run import Run
+from hneurons.study.run import Run, read_record
 
 Part = Literal["fit", "dev", "test"]
 
@@ -84,12 +84,7 @@ def judge_responses(run: Run) -> None:
 
 def read_judged(run: Run) -> Judged:
     """What `judge_responses` wrote."""
-    try:
-        return Judged.model_validate(read_json(run.judged))
-    except (OSError, ValidationError, ValueError) as error:
-        raise CorruptRunError(
-            f"{run.judged} cannot be read ({str(error).splitlines()[0]}); delete it and run again"
-        ) from None
+    return read_record(run.judged, Judged)
 
 
 def _verdicts(questions: Sequence[Question], said: dict[str, list[Response]]) -> dict[str, list[Verdict]]:

@@ -18,7 +18,7 @@ from hneurons.study.asking import read_questions, read_responses, sets_of
 from hneurons.study.evaluating import MATCHED, RANDOM, REFIT, Evaluation, read_evaluation, read_fit
 from hneurons.study.fitting import Fit
 from hneurons.study.judging import SetCounts, read_judged
-from hneurons.study.run import Run
+from hneurons.study.run import Run, read_record
 
 SHOWN = 4
 """Examples of each kind."""
@@ -120,7 +120,7 @@ def write_results(run: Run) -> Results:
 
 def read_results(run: Run) -> Results:
     """What `write_results` wrote."""
-    return Results.model_validate(read_json(run.results))
+    return read_record(run.results, Results)
 
 
 def comparisons(found: Evaluation) -> list[Comparison]:

@@ -6,7 +6,8 @@
     responses/SET/part-00000.parquet  what was said, a part per batch
     judged.json                     verdicts, answer spans, what is fitted on and reported on, and what was left out
     contributions/SET/              what the neurons did
-    probe/                          the probe, and how it was chosen
+    probe/                          the probe
+    fit.json                        how it was chosen, and how stable it is
     detection.json                  how well it and its rivals detect
     results.json, report.html       what to read
 
@@ -18,13 +19,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from hneurons.errors import ConfigChangedError, CorruptRunError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.study.config import StudyConfig
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Run:
@@ -71,7 +74,7 @@ class Run:
             raise RunError(f"there is no run in {path}; start one with: hneurons study --out {path}")
         try:
             config = StudyConfig.model_validate(read_json(file))
-        except (ValidationError, ValueError) as error:
+        except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise CorruptRunError(
                 f"{file} is not a configuration of this version ({reason}); use another directory"
@@ -131,6 +134,19 @@ class Run:
             except OSError:
                 raise RunError(f"another process works on {self.path}; wait for it, or give another --out") from None
             yield
+
+
+def read_record(file: Path, kind: type[M]) -> M:
+    """A file that a stage wrote, as the record that it is.
+
+    Raises:
+        CorruptRunError: it is missing, damaged, or of another version.
+    """
+    try:
+        return kind.model_validate(read_json(file))
+    except (OSError, ValueError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CorruptRunError(f"{file} cannot be read ({reason}); delete it and run again") from None
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
