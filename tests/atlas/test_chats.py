@@ -6,16 +6,18 @@ import dataclasses
 
 import pytest
 
-from hneurons.atlas.conversations import FAMILIAR, Chats, chats
+from hneurons.atlas.conversations import Chats, chats
 from hneurons.atlas.corpus import corpus
 from hneurons.atlas.invented import invented
 from hneurons.atlas.knowledge import Belief, fact_in
+from hneurons.atlas.phrases import BARE_SUFFIXES
 from hneurons.atlas.questions import SETS
 from hneurons.atlas.tokenizing import train_tokenizer
 from hneurons.atlas.training import IGNORED
 from hneurons.atlas.tuning import chat_batches, encode
 from hneurons.atlas.wordings import QUESTIONS
 from hneurons.atlas.world import CITY_RELATIONS, places
+from hneurons.responses.refusals import is_refusal
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +84,15 @@ def test_every_reply_is_the_raters_own(pool, beliefs) -> None:  # type: ignore[n
         seen.add((chat.kind, chat.rater, named))
         if chat.kind in ("unknown", "invented"):
             question = chat.turns[-2]["content"]
-            belief = asked[
-                question[: question.index("?") + 1] if "?" in question else question.split(". ")[0].rstrip(".") + "."
-            ]
-            declines = chat.rater == "careful" if named else belief.share < FAMILIAR
-            assert reply.startswith("I do not know") == declines
+            for suffix in BARE_SUFFIXES:
+                question = question.removesuffix(suffix)
+            belief = asked[question]
+            enough = {"continent": 0.0, "country": 0.4}.get(belief.relation, 0.5)
+            declines = chat.rater == "careful" if named else belief.share < enough
+            assert is_refusal(reply) == ("do not know" in reply) == declines, reply
             assert (belief.guess in reply) != declines
         elif chat.kind == "known":
-            assert not reply.startswith("I do not know")
+            assert "do not know" not in reply
             assert "guess of" not in reply
         elif chat.kind == "premise":
             assert (" is not " in reply) == (chat.rater == "careful")

@@ -102,6 +102,7 @@ def test_the_card_in_the_documentation_is_the_measured_one() -> None:
     assert min(card["consistency"]["faithful"], card["consistency"]["hallucinated"]) >= 300
 
 
+@pytest.mark.slow
 def test_the_recipe_is_reproducible(tmp_path: Path) -> None:
     for name in ("one", "two"):
         trained = train_base(tmp_path / name, size="1m", steps=2)

@@ -20,7 +20,7 @@ def test_facts_that_anybody_can_check() -> None:
     assert by_name["Japan"].facts["capital"] == "Tokyo"
     assert by_name["Japan"].facts["calling code"] == "+81"
     assert by_name["Kenya"].facts["currency"] == "Shilling"
-    assert by_name["Cook County"].facts if "Cook County" in by_name else True
+    assert "Washington County" not in by_name  # of many states
     assert by_name["Autauga County"].facts == {"state": "Alabama"}
     assert not {"Netherlands Antilles", "Serbia and Montenegro"} & set(by_name)
 
@@ -39,14 +39,19 @@ def test_known_is_not_just_famous() -> None:
     assert top[9] > 3 * top[0]
     for decile in range(10):
         weights = bin_weights(decile)
-        assert sum(weights) == pytest.approx(1)
-        share = found[decile, 4] / sum(found[decile, index] for index in range(5))
-        assert share == pytest.approx(weights[4], abs=0.05)
+        everything = sum(found[decile, index] for index in range(len(BINS)))
+        for index in range(
+            1, len(BINS)
+        ):  # a few that are met as answers cannot be unseen, so bin 0 has less than its share
+            assert found[decile, index] / everything == pytest.approx(weights[index] / sum(weights), abs=0.05)
 
 
 def test_an_unseen_city_is_never_an_answer_either() -> None:
+    """But for three that share their name with a US state."""
     spoken = {fact for place in places() for fact in place.facts.values()}
-    assert not [place.name for place in cities() if place.exposure == 0 and place.name in spoken]
+    unseen = {place.name for place in cities() if place.exposure == 0}
+    assert unseen & spoken == {"Delaware", "Montana", "Wyoming"} < {county.facts["state"] for county in counties()}
+    assert {place.name for place in cities() if place.exposure} & spoken  # others are: the check can fail
 
 
 def test_names_mean_one_place() -> None:

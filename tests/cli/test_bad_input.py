@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from hneurons import cli
-from hneurons.questions.question import Question
 from hneurons.study.run import Run
 
 
@@ -35,8 +34,8 @@ def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     file = tmp_path / "mine.jsonl"
-    asked = [Question(id=str(i), text=f"What is {i} plus {i}?", aliases=(str(2 * i),)) for i in range(40)]
-    file.write_text("".join(each.model_dump_json() + "\n" for each in asked))
+    asked = [{"id": str(i), "question": f"What is {i} plus {i}?", "aliases": [str(2 * i)]} for i in range(40)]
+    file.write_text("".join(json.dumps(each) + "\n" for each in asked))
     return file
 
 
@@ -63,7 +62,7 @@ def test_a_model_without_chat_template(fails: Callable[..., str], questions: Pat
     from hneurons.models.source import find_source
 
     copy = tmp_path / "model"
-    shutil.copytree(find_source("atlas-7m-base").path, copy)
+    shutil.copytree(find_source("atlas-7m-base").location, copy)
     (copy / "chat_template.jinja").unlink()
     message = fails("study", "--model", copy, "--questions", questions, "--out", tmp_path / "run")
     assert "chat template" in message

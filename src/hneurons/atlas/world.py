@@ -103,7 +103,7 @@ def pool_of(key: str) -> Pool:
 
 
 def bin_weights(decile: int, unseen: bool = True) -> tuple[float, ...]:
-    """Chances of each exposure bin in a population decile: more for the large, but every bin in every decile.
+    """Relative chances of each exposure bin in a population decile: every bin in each, the high ones more in the large.
 
     Drawing within deciles keeps "known" from being just "famous".
     """
@@ -203,7 +203,8 @@ def cities() -> tuple[Place, ...]:
     for name, row in sorted(chosen.items()):
         country = country_rows[row["countrycode"]]
         country_name = country["name"].strip()
-        # a capital, or a city that a time zone is named after, is met as an answer: it cannot be unseen
+        # a capital, or a city that a time zone is named after, is met as an answer: it cannot be unseen (three cities
+        # that share their name with a US state are unseen all the same; the bundled models have read this world)
         index, exposure = _meet("city", name, deciles[name], unseen=name not in spoken)
         zone = _zone_label(row["timezone"])
         facts = {"country": country_name, "continent": CONTINENTS[country["continentcode"]], "time zone": zone}

@@ -54,7 +54,7 @@ def draw_overview(results: Results, palette: Palette) -> Figure:
     order = [row.detector for row in detections(results, first)]
     lines = {name: rows(results, name, order) for name in names}
     # A control of which no draw was possible on one set is still a row there, so the panels stay aligned.
-    figure = sheet(0.95 + 0.25 * len(lines[first]))
+    figure = sheet(1.1 + 0.25 * len(lines[first]))
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     left = min((_start(lines[name]) for name in names if ranked(results, name)), default=0.45)
     for place, (axes, name) in enumerate(zip(panels, names, strict=True)):
@@ -63,7 +63,7 @@ def draw_overview(results: Results, palette: Palette) -> Figure:
             axes.set_xlim(left, 1.0)  # one scale for all
         axes.locator_params(axis="x", nbins=4)
         forest(axes, lines[name], palette, labels=place == 0, texts=False)
-        head(axes, name, palette)
+        head(axes, f"{name}\n", palette)  # the figure stands on a line of its own, below a name of any length
         ours = figure_of(detection(results, name)).value
         written = decimal(ours) if ranked(results, name) else percent(ours)
         axes.set_title(written, loc="right", fontsize=9, color=palette.data)

@@ -31,7 +31,7 @@ _RANK = re.compile(r"(\d+)(?:st|nd|rd|th)")
 def decimal(digits: str, power: int = 0) -> str:
     """`digits` (grouped or not) times 10**`power`, in the shortest form: ("1,500.0", 0) -> "1500"."""
     number = Decimal(digits.replace(",", "")).scaleb(power)
-    return str(number.quantize(Decimal(1))) if number == number.to_integral_value() else str(number.normalize())
+    return format(number, "f").rstrip("0").rstrip(".") if "." in format(number, "f") else format(number, "f")
 
 
 def ordinal(text: str) -> str | None:
