@@ -155,5 +155,5 @@ def measure_card(model: LanguageModel, n: int = 1500, seed: int = 0) -> dict[str
             for rater in RATERS
         },
         "compliance": compliance_table(model, [place for place in apart if place.bin == 4], n // 5, seed),
-        "consistency": consistency_counts(model, about_cities[: 2 * n], seed),
+        "consistency": consistency_counts(model, about_cities[: 4 * n], seed),
     }

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from hneurons.errors import InterventionError, ModelError
 from hneurons.models.language_model import LanguageModel
-
-Neuron = tuple[int, int]
+from hneurons.probes.labels import Neuron
 
 
 @contextmanager

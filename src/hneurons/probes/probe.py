@@ -19,7 +19,7 @@ from scipy.special import expit
 from hneurons.errors import ProbeError, ProbeMismatchError
 from hneurons.files import atomic_path, read_json, write_json
 from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.probes.labels import Neuron, Scheme
+from hneurons.probes.labels import Neuron, Scheme, neurons
 from hneurons.probes.solution import Intercept, Scale, Solution
 from hneurons.probes.solution import Path as SolutionPath
 
@@ -232,7 +232,7 @@ def make_probe(
     total = model.n_layers * model.n_neurons
     if len(solution.indices) and int(solution.indices.max()) >= total:
         raise ProbeError(f"the solution reads neuron {solution.indices.max()}, and {model.name} has {total}")
-    neurons = tuple((int(i) // model.n_neurons, int(i) % model.n_neurons) for i in solution.indices)
+    address = neurons(solution.indices, model.n_neurons)
     weights = [float(weight) for weight in solution.weights]
     card = ProbeCard(
         model=model,
@@ -247,7 +247,7 @@ def make_probe(
         positions=positions,
         neurons=tuple(
             WeightedNeuron(layer=layer, index=index, weight=weight)
-            for (layer, index), weight in zip(neurons, weights, strict=True)
+            for (layer, index), weight in zip(address, weights, strict=True)
         ),
         violation=solution.violation,
         metrics=dict(metrics or {}),
@@ -259,4 +259,4 @@ def make_probe(
         ),
     )
     deviations = None if path.deviations is None else path.deviations[solution.indices]
-    return Probe(card, neurons, solution.weights, deviations)
+    return Probe(card, address, solution.weights, deviations)
