@@ -75,6 +75,14 @@ def test_questions_without_consistent_answers(fails: Callable[..., str], questio
     assert "ask more questions" in message
 
 
+def test_a_mistyped_model_does_not_use_up_the_directory(
+    fails: Callable[..., str], questions: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    fails("study", "--model", tmp_path / "nowhere", "--questions", questions, "--out", out)
+    assert "faithful" in fails("study", "--questions", questions, "--out", out)  # it goes on, with the other model
+
+
 def test_a_run_with_another_configuration_is_left_alone(
     fails: Callable[..., str], questions: Path, tmp_path: Path
 ) -> None:

@@ -110,10 +110,15 @@ def test_the_saved_probe_gives_the_scores_of_the_report_up_to_calibration(finish
     assert np.array_equal(np.argsort(probe.score(shaped), kind="stable"), np.argsort(reported, kind="stable"))
 
 
-def test_invented_places_stand_beside_faithful_answers(finished: Run) -> None:
-    sets = evaluation_sets(finished)
-    assert sets["invented"].hallucinated.sum() == len(read_judged(finished).answers["invented"])
-    assert (~sets["invented"].hallucinated).sum() == (~sets["in-domain"].hallucinated).sum()
+def test_invented_places_stand_beside_as_many_faithful_answers(finished: Run) -> None:
+    answers = evaluation_sets(finished)["invented"]
+    assert answers.hallucinated.sum() == (~answers.hallucinated).sum() > 10
+    assert all(
+        str(group).startswith("invented:") == flag
+        for group, flag in zip(answers.groups, answers.hallucinated, strict=True)
+    )
+    shown = evaluation_sets(finished)["invented"]
+    assert np.array_equal(shown.groups, answers.groups)  # the same sample every time
 
 
 def test_results_follow_their_schema_and_say_who_wins(finished: Run) -> None:

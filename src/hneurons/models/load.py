@@ -86,7 +86,7 @@ def _placement(device: str | torch.device | None, device_map: str | Mapping[str,
             raise ModelError("give device or device_map, not both")
         return device_map if isinstance(device_map, str) else dict(device_map)
     if device is None:
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         device = "cpu" if accelerator is None else accelerator
     try:
         torch.empty(0, device=device)

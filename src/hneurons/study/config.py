@@ -15,7 +15,7 @@ from hneurons.errors import RunError
 from hneurons.models.registered import RegisteredModel
 from hneurons.probes.labels import Scheme
 from hneurons.probes.solution import Scale
-from hneurons.questions.prompts import PromptFormat
+from hneurons.questions.prompts import TRIVIA_QA_SUFFIX, PromptFormat
 from hneurons.questions.question import Split
 from hneurons.registry import registered
 from hneurons.responses.sampling import Sampling
@@ -156,6 +156,8 @@ def make_config(
     if "train" not in base and "train" not in given:
         base = _merge(base, DEFAULT_SETS)
     merged = _merge(_merge(base, {"model": {"name": name}}), given)
+    if merged["train"].get("questions") == "trivia_qa" and "suffix" not in merged.get("prompt", {}):
+        merged = _merge(merged, {"prompt": {"suffix": TRIVIA_QA_SUFFIX}})  # the paper asks for the bare answer
     if limit is not None:
         merged["train"] = {**merged["train"], "limit": limit}
         merged["evaluate"] = {

@@ -58,7 +58,7 @@ class Evaluation(BaseModel):
 
 
 def evaluation_sets(run: Run) -> dict[str, Answers]:
-    """The evaluation sets; one of unanswerable questions with the faithful answers of another beside them."""
+    """The evaluation sets; one of unanswerable questions with as many faithful answers of another beside its own."""
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
     found = {}
     for name, chosen in run.config.evaluate.items():
@@ -66,7 +66,11 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
             found[name] = own[name]
         else:
             source = own[chosen.faithful_from]
-            found[name] = joined(name, own[name], source.take(np.flatnonzero(~source.hallucinated)))
+            pools = own[name], source.take(np.flatnonzero(~source.hallucinated))
+            n = min(map(len, pools))
+            random = np.random.default_rng(run.config.seed)
+            first, second = (pool.take(np.sort(random.permutation(len(pool))[:n])) for pool in pools)
+            found[name] = joined(name, first, second)
     return found
 
 

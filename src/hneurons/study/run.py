@@ -16,6 +16,7 @@ A stage is done when what it writes is there; nothing else is remembered, so a r
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,11 @@ class Run:
             raise RunError(f"{path} is a file; give another directory with --out")
         if (path / "config.json").exists():
             run = cls.open(path)
+            if not (path / "responses").exists():  # a slip in its settings: it never got as far as an answer
+                shutil.rmtree(path / "questions", ignore_errors=True)
+                run.model.unlink(missing_ok=True)
+                write_json(path / "config.json", config.model_dump(mode="json"))
+                return cls(path, config)
             if differences := list(_differences(run.config.model_dump(mode="json"), config.model_dump(mode="json"))):
                 more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
                 raise ConfigChangedError(
