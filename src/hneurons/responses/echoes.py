@@ -16,6 +16,7 @@ _WHERE = re.compile(r"\bwhere\b|\b(?:country|continent|state|time zone|city's ti
 _PLACED = re.compile(
     r"\s*([^.,;:!?]{1,60}?)\s+(?:is|lies|was|keeps|follows|belongs)\s+(?:\w+\s+){0,3}(?:in|on|to|of)\s+\S"
 )
+_SENTENCE = re.compile(r"\b(?:is|are|was|were|has|had|lies|keeps|uses|follows|belongs)\b")
 _ALIKE = 0.6
 _PREFIX = 3
 
@@ -23,7 +24,7 @@ _PREFIX = 3
 def miscopied(text: str, question_text: str) -> frozenset[str]:
     """Base forms of the words of that name in `text` which miscopies a name of the question, or nothing.
 
-    Only where the response repeats no name of the question as it stands, and says something beside the miscopied one.
+    Only in a sentence that repeats no name of the question as it stands, and names something beside the miscopied one.
     A name is a copy of another if they begin with the same three letters or are as alike as 0.6 (Ratcliff-Obershelp).
     Asked where something is, whatever is said to be somewhere is meant to be it, however it is spelled.
     """
@@ -33,7 +34,7 @@ def miscopied(text: str, question_text: str) -> frozenset[str]:
         return frozenset()
     if _WHERE.search(question_text) and (placed := _PLACED.match(text)):
         return lemmas(placed.group(1))
-    if len(said) < 2:
+    if len(said) < 2 or not _SENTENCE.search(text):
         return frozenset()
     alikeness, name = max((_alikeness(name, other), name) for name in said for other in asked)
     return lemmas(name) if alikeness >= _ALIKE else frozenset()
