@@ -82,7 +82,8 @@ def test_the_check_sees_swapped_bands(results: Results) -> None:
 def test_overview_has_every_set_in_one_order_and_on_one_scale(results: Results) -> None:
     figure = illustrations(results)["overview"].figure()
     panels = figure.axes
-    assert [axes.get_title(loc="left").strip() for axes in panels] == ["in-domain", "long-tail", "cross-domain", "invented"]
+    heads = [axes.get_title(loc="left").strip() for axes in panels]
+    assert heads == ["in-domain", "long-tail", "cross-domain", "invented"]
     assert len({axes.get_xlim() for axes in panels[:3]}) == 1
     for row in results.evaluation.detection:
         marks = drawn(figure, f"dot:{row.detector}")
