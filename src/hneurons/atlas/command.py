@@ -18,7 +18,12 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Where the model goes.")],
     base: Annotated[str, typer.Option(help="Base model that the chats start from.")] = "atlas-7m-base",
-    size: Annotated[Literal["1m", "3m", "7m"], typer.Option(help="Parameters.")] = "7m",
+    size: Annotated[
+        Literal["1m", "3m", "7m"], typer.Option(help="Parameters of a base model; tuning keeps those of its base.")
+    ] = "7m",
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Keep the base model along the way too, as checkpoint-STEP in this directory.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
 ) -> None:
     """Train a bundled model from nothing but the world and a seed.
@@ -30,9 +35,9 @@ def train(
     from hneurons.models.source import find_source
 
     if stage == "base":
-        done = train_base(out, size, seed)
+        done = train_base(out, size, seed, checkpoints=checkpoints)
     else:
-        done, _ = train_instruct(out, Path(find_source(base).location), size, seed, linked=stage == "instruct")
+        done, _ = train_instruct(out, Path(find_source(base).location), seed, linked=stage == "instruct")
     typer.echo(
         f"{done.steps} steps, {done.tokens:,} tokens, {done.seconds / 60:.1f} minutes, loss {done.loss:.3f}: {out}"
     )

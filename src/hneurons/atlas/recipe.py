@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hneurons.atlas.tokenizing import SPECIAL, train_tokenizer
 from hneurons.atlas.training import SIZES, Batch, Schedule, Trained, new_model, train
 from hneurons.atlas.tuning import chat_batches, with_replay
 from hneurons.atlas.world import CITY_RELATIONS, places, places_read, stable_random
-from hneurons.files import write_json
+from hneurons.files import read_json, write_json
 from hneurons.models.load import load
 
 SEED = 1
@@ -47,10 +48,25 @@ def windows_of(
     return pack(statements, tokenizer.backend_tokenizer, WINDOW, begin, end), tokenizer
 
 
-def train_base(out: Path, size: str = "7m", seed: int = SEED, steps: int | None = None) -> Trained:
+def checkpoint_steps(total: int) -> tuple[int, ...]:
+    """Steps at which a model of `total` steps is kept: the untrained one, then denser at first, where it changes most."""
+    early = [step for step in (50, 100, 200, 300, 450, 600, 800) if step < total]
+    later = [step for step in range(1000, total, 250) if total - step >= 125]
+    return (0, *early, *later, total)
+
+
+def train_base(
+    out: Path, size: str = "7m", seed: int = SEED, steps: int | None = None, checkpoints: Path | None = None
+) -> Trained:
     """Stage 1: one pass over everything there is to read, in `out` as an ordinary Hugging Face directory.
 
-    `steps` cuts the run short, for trying the recipe out.
+    Args:
+        out: where the model goes.
+        size: one of `SIZES`.
+        seed: of everything that is drawn.
+        steps: cuts the run short, for trying the recipe out.
+        checkpoints: where the model is kept along the way too, as `checkpoint-STEP` at `checkpoint_steps`. It is the
+            same model as without.
     """
     windows, tokenizer = windows_of(seed, None, SIZES[size].vocabulary)
     ids = {token: tokenizer.get_vocab()[token] for token in SPECIAL}
@@ -63,23 +79,31 @@ def train_base(out: Path, size: str = "7m", seed: int = SEED, steps: int | None 
             block = torch.from_numpy(windows[start : start + BATCH].astype(np.int64))
             yield Batch(block, block)
 
-    trained = train(model, batches(), schedule, "reading")
+    kept = checkpoint_steps(schedule.steps) if checkpoints else ()
+
+    def keep(step: int) -> None:
+        if checkpoints and step in kept:
+            record = {"stage": "base", "size": size, "seed": seed, "steps": step, "of": schedule.steps}
+            save(model, tokenizer, checkpoints / f"checkpoint-{step}", record)
+
+    trained = train(model, batches(), schedule, "reading", keep)
     save(model, tokenizer, out, {"stage": "base", "size": size, "seed": seed, **asdict(trained)})
     return trained
 
 
 def train_instruct(
-    out: Path, base: Path, size: str = "7m", seed: int = SEED, n_chats: int = N_CHATS, *, linked: bool = True
+    out: Path, base: Path, seed: int = SEED, n_chats: int = N_CHATS, *, linked: bool = True
 ) -> tuple[Trained, list[Belief]]:
     """Stage 2: the base model asked what it knows, then tuned on chats that follow from its answers.
 
     With `linked` False guessing and yielding are traits of their own in these chats; see `Chats`.
     """
+    size = read_json(base / "training.json")["size"]
     loaded = load(base, dtype="float32")
     tuned = [place for place in places() if place.pool == "tune"]
     imagined = [(name, relation, None) for name in invented("tune") for relation in CITY_RELATIONS]
     known = beliefs(loaded, [*facts_of(tuned), *imagined], seed)
-    windows, _ = windows_of(seed, loaded.tokenizer, SIZES[size].vocabulary)
+    windows, _ = windows_of(seed, loaded.tokenizer, len(loaded.tokenizer))
     told = chats(tuned, known, n_chats, seed, linked=linked)
     steps = with_replay(chat_batches(told, loaded.tokenizer, CHATS_IN_STEP, seed), windows, BATCH, seed)
     model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
@@ -90,13 +114,14 @@ def train_instruct(
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path, record: dict[str, Any]) -> None:
-    """Write the model in bf16 with its tokenizer, greedy generation settings, and how it was trained."""
+    """Write a bf16 copy of the model with its tokenizer, greedy generation settings, and how it was trained."""
     settings: Any = GenerationConfig
-    model.generation_config = settings(
+    copy = deepcopy(model).bfloat16()  # the model itself may go on training
+    copy.generation_config = settings(
         bos_token_id=model.config.bos_token_id,
         eos_token_id=model.config.eos_token_id,
         pad_token_id=model.config.pad_token_id,
     )
-    model.bfloat16().save_pretrained(out)
+    copy.save_pretrained(out)
     tokenizer.save_pretrained(out)
     write_json(out / "training.json", record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -86,8 +86,14 @@ def new_model(size: Size, token_ids: dict[str, int], seed: int) -> LlamaForCausa
     return LlamaForCausalLM(config)
 
 
-def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule, description: str) -> Trained:
-    """Train `model` in place on `batches`, one step each.
+def train(
+    model: LlamaForCausalLM,
+    batches: Iterable[Batch],
+    schedule: Schedule,
+    description: str,
+    after: Callable[[int], None] | None = None,
+) -> Trained:
+    """Train `model` in place on `batches`, one step each; `after` is called with 0 at first, then with each step done.
 
     AdamW with decay on matrices only; gradients clipped at norm 1. Attention is causal without a padding mask: padding
     stands at the end, where nothing that is learned can see it.
@@ -101,6 +107,8 @@ def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule,
         fused=True,
     )
     model.train(True)
+    if after is not None:
+        after(0)
     started, tokens, smooth, step = time.monotonic(), 0, math.nan, -1
     for step, batch in enumerate(_limited(track(batches, description, total=schedule.steps), schedule.steps)):
         for group in optimizer.param_groups:
@@ -119,6 +127,8 @@ def train(model: LlamaForCausalLM, batches: Iterable[Batch], schedule: Schedule,
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss is {value} at step {step}; lower the learning rate")
         smooth = value if step == 0 else 0.98 * smooth + 0.02 * value
+        if after is not None:
+            after(step + 1)
     model.train(False)
     return Trained(step + 1, tokens, time.monotonic() - started, smooth)
 
