@@ -14,8 +14,6 @@ import jaxtyping
 # Before anything imports hneurons: shape annotations are checked in every call that the tests make.
 jaxtyping.install_import_hook("hneurons", "beartype.beartype")
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.endpoint import server as local_server
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
@@ -227,28 +226,16 @@ def hand_probe() -> Callable[..., Probe]:
     return make
 
 
-def _server_module() -> ModuleType:
-    """tests/endpoint/server.py, which no test folder can import by name."""
-    name = "local_server"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "endpoint" / "server.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def acts() -> ModuleType:
     """What a local server can do (tests/endpoint/server.py): `says`, `fails`, `Act`."""
-    return _server_module()
+    return local_server
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An OpenAI-compatible server on this machine that answers by a script; no key is in the environment."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    running = _server_module().Server()
+    running = local_server.Server()
     yield running
     running.close()

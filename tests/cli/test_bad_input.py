@@ -9,26 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hneurons import cli
 from hneurons.study.run import Run
-
-
-@pytest.fixture
-def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run the command with these arguments, which must fail as a user's mistake does; gives the message."""
-
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr("sys.argv", ["hneurons", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        assert stopped.value.code == cli.BAD_INPUT
-        error = capsys.readouterr().err
-        assert "Traceback" not in error
-        lines = [line for line in error.splitlines() if line.strip() and "━" not in line]
-        assert len([line for line in lines if line.startswith("error: ")]) == 1, error
-        return " ".join(lines)
-
-    return run
 
 
 @pytest.fixture

@@ -7,29 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hneurons import cli
 from hneurons.errors import RunError
 from hneurons.files import write_json
 from hneurons.study.config import make_config
 from hneurons.study.run import Run
-
-
-@pytest.fixture
-def fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run the command with these arguments, which must fail as a user's mistake does; gives the message."""
-
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr("sys.argv", ["hneurons", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        assert stopped.value.code == cli.BAD_INPUT
-        error = capsys.readouterr().err
-        assert "Traceback" not in error
-        lines = [line for line in error.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, error
-        return lines[0]
-
-    return run
 
 
 @pytest.fixture

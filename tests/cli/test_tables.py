@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from tests.report.synthetic import make_results
 
 from hneurons.cli.tables import WIDTH, print_results, print_tables
 from hneurons.files import write_json
@@ -19,17 +19,7 @@ from hneurons.study.run import Run
 @pytest.fixture(scope="module")
 def results() -> Results:
     """The synthetic study of the report's tests."""
-    file = Path(__file__).parents[1] / "report" / "synthetic.py"
-    spec = importlib.util.spec_from_file_location("synthetic_results_cli", file)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    made: Results = module.make_results()
-    return made
+    return make_results()
 
 
 def printed(results: Results, *, colour: bool = False) -> str:

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import importlib.util
 import io
 import re
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from tests.report import synthetic_sweep
+from tests.report.synthetic import make_results
 
 from hneurons.cli.tables import WIDTH
 from hneurons.cli.tables_sweep import print_sweep
@@ -17,27 +16,14 @@ from hneurons.compliance.record import Sweep
 from hneurons.study.results import Results
 
 
-def invented(file: str) -> ModuleType:
-    """A file of the report's tests, which no test folder can import by name."""
-    path = Path(__file__).parents[1] / "report" / f"{file}.py"
-    spec = importlib.util.spec_from_file_location(f"{file}_cli", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def results() -> Results:
-    made: Results = invented("synthetic").make_results()
-    return made
+    return make_results()
 
 
 @pytest.fixture(scope="module")
 def sweeps() -> ModuleType:
-    return invented("synthetic_sweep")
+    return synthetic_sweep
 
 
 def printed(results: Results, sweep: Sweep | None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from tests.report import synthetic_sweep
+from tests.report.synthetic import make_results
 
 from hneurons.compliance.record import Sweep
 from hneurons.files import write_json
@@ -21,30 +20,16 @@ from hneurons.study.results import Results
 from hneurons.study.run import Run
 
 
-def _synthetic(file: str) -> ModuleType:
-    """A file beside this one, which no test folder can import by name."""
-    name = f"{file}_results"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{file}.py")
-        assert spec
-        assert spec.loader
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def results() -> Results:
     """Invented results of four sets; on cross-domain the H-Neurons do not beat random ones, invented has one kind."""
-    made: Results = _synthetic("synthetic").make_results()
-    return made
+    return make_results()
 
 
 @pytest.fixture(scope="session")
 def make_sweep() -> Callable[..., Sweep]:
     """Invents a sweep: of these alphas and titles of benchmarks, with or without a gate, and how strong it is."""
-    made: Callable[..., Sweep] = _synthetic("synthetic_sweep").make_sweep
-    return made
+    return synthetic_sweep.make_sweep
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+from tests.report.synthetic_sweep import make_sweep
 
 from hneurons.compliance.record import Sweep
 from hneurons.probes.probe import Probe
@@ -17,15 +14,7 @@ from hneurons.study.run import Run
 
 @pytest.fixture(scope="module")
 def swept() -> Sweep:
-    name = "synthetic_sweep"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "synthetic_sweep.py")
-        assert spec
-        assert spec.loader
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    made: Sweep = sys.modules[name].make_sweep()
-    return made
+    return make_sweep()
 
 
 @pytest.fixture
