@@ -49,7 +49,7 @@ def windows_of(
 
 
 def checkpoint_steps(total: int) -> tuple[int, ...]:
-    """Steps at which a model of `total` steps is kept: the untrained one, then denser at first, where it changes most."""
+    """Steps at which a model of `total` steps is kept: 0 (untrained), then denser at first, where it changes most."""
     early = [step for step in (50, 100, 200, 300, 450, 600, 800) if step < total]
     later = [step for step in range(1000, total, 250) if total - step >= 125]
     return (0, *early, *later, total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,6 +80,17 @@ def write_questions(run: Run) -> None:
     write_json(index, described)  # last: with it the questions are complete
 
 
+def copy_questions(source: Run, run: Run) -> None:
+    """Ask in `run` what `source` asks, question by question; what is there already is kept."""
+    index = run.path / "questions" / "sets.json"
+    if index.exists():
+        return
+    for name in run.config.sets:
+        write_text(run.questions(name), source.questions(name).read_text(encoding="utf-8"))
+    described = sets_of(source)
+    write_json(index, {name: described[name] for name in run.config.sets})  # last: with it the questions are complete
+
+
 def read_questions(run: Run, name: str) -> tuple[Question, ...]:
     """The questions of one set of a run."""
     file = run.questions(name)
@@ -129,11 +140,11 @@ def read_accounts(run: Run) -> list[Account]:
     return [read_record(file, Account) for file in files if file.exists()]
 
 
-def sample_responses(run: Run, model: LanguageModel, engine: Engine) -> None:
-    """Sample the responses of every set that are still missing: by `model`, or by the endpoint that serves it."""
+def sample_responses(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
+    """Sample the responses of every set (or of `names`) that are still missing: by `model`, or where it is served."""
     served = run.config.endpoints.sample if run.config.endpoints else None
     endpoint = Endpoint(served) if served else None
-    for name in run.config.sets:
+    for name in run.config.sets if names is None else names:
         done, total = parts(run, name)
         if done == total:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -57,6 +57,18 @@ class Evaluation(BaseModel):
     scores: dict[str, tuple[Scored, ...]]
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Every detector that a run fits on its training answers, and the draws of every control, none tested yet.
+
+    `sparse` is the probe itself, the first of `detectors`.
+    """
+
+    sparse: Detector
+    detectors: tuple[Detector, ...]
+    draws: dict[str, Sequence[Detector]]
+
+
 def evaluation_sets(run: Run) -> dict[str, Answers]:
     """The evaluation sets; one of unanswerable questions with as many faithful answers of another beside its own."""
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
@@ -74,41 +86,51 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
     return found
 
 
+def fitted_detectors(run: Run) -> Fitted:
+    """Fit every baseline and control of a run on its training answers, beside its probe.
+
+    Raises:
+        ProbeError: the run's probe cannot be read.
+    """
+    settings, seed = run.config.controls, run.config.seed
+    fit, held = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
+    train, dev = fit.answers, held.answers
+    probe = Probe.load(run.probe)
+    n_neurons = probe.card.model.n_neurons
+    hneurons = flat(probe.hneurons, n_neurons)
+    sparse = replace(recalibrate(ProbeDetector(H_NEURONS, solution_of(probe)), dev), name=H_NEURONS)
+    draws: dict[str, Sequence[Detector]] = {
+        RANDOM: random_neurons(hneurons, n_neurons, train, dev, draws=settings.n_random, seed=seed),
+        MATCHED: random_neurons(
+            hneurons, n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed
+        ),
+        PERMUTED: _permuted(run, n_neurons, fit, dev, run.config.probe.scheme),
+    }
+    if run.config.probe.scheme != "1-vs-1":
+        draws[PERMUTED_ANSWERS] = _permuted(run, n_neurons, fit, dev, "1-vs-1")
+    return Fitted(sparse, (sparse, refit(hneurons, train, dev, REFIT), *baselines(train, dev)), draws)
+
+
 def evaluate(run: Run, model: LanguageModel) -> None:
     """Fit every control and baseline on the training answers, test all of them, and write it down, once."""
     if run.detection.exists():
         return
     settings, seed = run.config.controls, run.config.seed
-    fit, held = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
-    train, dev = fit.answers, held.answers
+    Probe.load(run.probe).require(model.fingerprint)
+    dev = read_measured(run, "train", "dev").answers
     sets = list(evaluation_sets(run).values())
-    probe = Probe.load(run.probe)
-    probe.require(model.fingerprint)
-    hneurons = flat(probe.hneurons, model.n_neurons)
-    sparse = replace(recalibrate(ProbeDetector(H_NEURONS, solution_of(probe)), dev), name=H_NEURONS)
-    others = [refit(hneurons, train, dev, REFIT), *baselines(train, dev)]
-    detectors: list[Detector] = [sparse, *others]
-
-    draws: dict[str, Sequence[Detector]] = {
-        RANDOM: random_neurons(hneurons, model.n_neurons, train, dev, draws=settings.n_random, seed=seed),
-        MATCHED: random_neurons(
-            hneurons, model.n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed
-        ),
-        PERMUTED: _permuted(run, model, fit, dev, run.config.probe.scheme),
-    }
-    if run.config.probe.scheme != "1-vs-1":
-        draws[PERMUTED_ANSWERS] = _permuted(run, model, fit, dev, "1-vs-1")
+    fitted = fitted_detectors(run)
     found = Evaluation(
-        detection=tuple(detection_table(detectors, sets, resamples=settings.n_bootstrap, seed=seed)),
-        controls=tuple(control for name, each in draws.items() for control in control_bands(name, each, sets)),
-        additions=tuple(adds_to_entropy(sparse, dev, sets, resamples=settings.n_bootstrap, seed=seed)),
-        details={each.name: str(detail) for each in others if (detail := getattr(each, "detail", ""))},
-        scores=_scores(run, sparse),
+        detection=tuple(detection_table(fitted.detectors, sets, resamples=settings.n_bootstrap, seed=seed)),
+        controls=tuple(control for name, each in fitted.draws.items() for control in control_bands(name, each, sets)),
+        additions=tuple(adds_to_entropy(fitted.sparse, dev, sets, resamples=settings.n_bootstrap, seed=seed)),
+        details={each.name: str(detail) for each in fitted.detectors if (detail := getattr(each, "detail", ""))},
+        scores=_scores(run, fitted.sparse),
     )
     write_json(run.detection, found.model_dump(mode="json"))
 
 
-def _permuted(run: Run, model: LanguageModel, fit: Measured, dev: Answers, scheme: Scheme) -> list[ProbeDetector]:
+def _permuted(run: Run, n_neurons: int, fit: Measured, dev: Answers, scheme: Scheme) -> list[ProbeDetector]:
     """The whole pipeline on permuted labels, on a grid of C of this scheme's own."""
     settings, train = run.config.probe, fit.answers
     rows = training_rows(scheme, train.hallucinated, train.groups, fit.has_other)
@@ -119,7 +141,7 @@ def _permuted(run: Run, model: LanguageModel, fit: Measured, dev: Answers, schem
         train,
         dev,
         c_grid(X, rows.y, settings.n_grid, settings.span, scale=settings.scale),
-        model.n_neurons,
+        n_neurons,
         permutations=run.config.controls.n_permuted,
         max_ratio=settings.max_ratio,
         deviation=deviations(X) if settings.scale == "std" else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -70,21 +70,27 @@ class Judged(BaseModel):
     endpoints: dict[str, Account] | None = None
 
 
-def judge_responses(run: Run) -> None:
-    """Judge every response, choose what is used, and write it down, once.
+def judge_responses(run: Run, names: Iterable[str] | None = None, *, lenient: bool = False) -> None:
+    """Judge every response of every set (or of `names`), choose what is used, and write it down, once.
+
+    With `lenient` an evaluation set with right or with wrong answers only is kept as it is, none of it left to be used
+    where there is nothing to tell apart.
 
     Raises:
         NotEnoughDataError: the training set has too few consistent answers, or a set has none to report on.
         EndpointError: an endpoint cannot be used, or fails too often; what it answered is kept.
     """
-    if run.judged.exists():
+    chosen = list(run.config.sets if names is None else names)
+    if run.judged.exists() and set(chosen) <= set(read_judged(run).answers):
         return
     reader = Reader(run)
     answers: dict[str, tuple[JudgedAnswer, ...]] = {}
     counts: dict[str, SetCounts] = {}
-    for name in run.config.sets:
-        choose = _choose_training if name == "train" else _choose_evaluation
-        answers[name], counts[name] = choose(run, name, reader)
+    for name in chosen:
+        if name == "train":
+            answers[name], counts[name] = _choose_training(run, name, reader)
+        else:
+            answers[name], counts[name] = _choose_evaluation(run, name, reader, lenient)
     judged = Judged(answers=answers, counts=counts, endpoints=reader.accounts())
     write_json(run.judged, judged.model_dump(mode="json"))
 
@@ -171,7 +177,9 @@ def _choose_training(run: Run, name: str, reader: Reader) -> tuple[tuple[JudgedA
     return tuple(used), counts.model_copy(update={"selection": reports})
 
 
-def _choose_evaluation(run: Run, name: str, reader: Reader) -> tuple[tuple[JudgedAnswer, ...], SetCounts]:
+def _choose_evaluation(
+    run: Run, name: str, reader: Reader, lenient: bool
+) -> tuple[tuple[JudgedAnswer, ...], SetCounts]:
     """One response a question: answers only, as many faithful as hallucinated (all, where the set has one kind)."""
     settings = run.config.selection
     questions = {question.id: question for question in read_questions(run, name)}
@@ -198,7 +206,7 @@ def _choose_evaluation(run: Run, name: str, reader: Reader) -> tuple[tuple[Judge
         else:
             kinds[hallucinated].append(answer)
     one_kind = not any(question.answerable for question in questions.values())
-    if not any(kinds.values()) or (not one_kind and not all(kinds.values())):
+    if not lenient and (not any(kinds.values()) or (not one_kind and not all(kinds.values()))):
         found = f"{len(kinds[False])} right and {len(kinds[True])} wrong answers, {left['refusal']} refusals"
         raise NotEnoughDataError(f"{name} ({len(questions)} questions) has {found}; ask more questions, or other ones")
     most = settings.n_evaluate if one_kind else min(settings.n_evaluate, *map(len, kinds.values()))

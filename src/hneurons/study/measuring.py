@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,9 +20,9 @@ from hneurons.study.judging import JudgedAnswer, Part, read_judged
 from hneurons.study.run import Run
 
 
-def measure(run: Run, model: LanguageModel, engine: Engine) -> None:
-    """Record the contributions of every set that are still missing."""
-    for name in run.config.sets:
+def measure(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
+    """Record the contributions of every set (or of `names`) that are still missing."""
+    for name in run.config.sets if names is None else names:
         if measured(run, name):
             continue
         planned = plan(run, name, model)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,7 @@ from hneurons.compliance.turning import H_NEURONS
 from hneurons.endpoint import Account
 from hneurons.files import read_json, write_json
 from hneurons.models.fingerprint import ModelFingerprint
+from hneurons.origins.record import Growth, Origin
 from hneurons.probes.controls import Control
 from hneurons.probes.labels import Neuron
 from hneurons.probes.probe import Probe
@@ -23,6 +25,8 @@ from hneurons.study.evaluating import MATCHED, RANDOM, REFIT, Evaluation, read_e
 from hneurons.study.fitting import Fit
 from hneurons.study.judging import SetCounts, read_judged
 from hneurons.study.run import Run, read_record
+
+T = TypeVar("T", Origin, Growth)
 
 SHOWN = 4
 """Examples of each kind."""
@@ -72,13 +76,17 @@ class Example(_Record):
 
 
 class Results(_Record):
-    """`results.json`; `sweep` is None until the run has been swept, with the H-Neurons of its probe."""
+    """`results.json`; `sweep`, `origin` and `growth` are None until the run has been swept or traced, with its probe.
+
+    `parameters` counts all parameters of the loaded model, tied ones once.
+    """
 
     format: Literal["hneurons-results-1"] = "hneurons-results-1"
     version: str
     config: dict[str, Any]
     model: ModelFingerprint
     verification_residual: float
+    parameters: int | None = None
     sets: dict[str, dict[str, Any]]
     counts: dict[str, SetCounts]
     probe: ProbeSummary
@@ -88,6 +96,8 @@ class Results(_Record):
     examples: tuple[Example, ...]
     endpoints: dict[str, Account] | None = None
     sweep: Sweep | None = None
+    origin: Origin | None = None
+    growth: Growth | None = None
 
 
 def write_results(run: Run) -> Results:
@@ -104,6 +114,7 @@ def write_results(run: Run) -> Results:
         config=run.config.model_dump(mode="json"),
         model=fingerprint,
         verification_residual=model["residual"],
+        parameters=model.get("parameters"),
         sets=sets_of(run),
         counts=judged.counts,
         probe=ProbeSummary(
@@ -121,6 +132,8 @@ def write_results(run: Run) -> Results:
         examples=tuple(examples(run, found)),
         endpoints=judged.endpoints,
         sweep=_sweep(run, {neuron for _, neuron in chosen}),
+        origin=_traced(run, run.origin_found, Origin, probe.card.tensors),
+        growth=_traced(run, run.growth_found, Growth, probe.card.tensors),
     )
     write_json(run.results, results.model_dump(mode="json"))
     return results
@@ -136,6 +149,21 @@ def _sweep(run: Run, hneurons: set[Neuron]) -> Sweep | None:
     console.print(
         f"The sweep in {run.sweep_found} turned the H-Neurons of another probe, so it is left out of the results; "
         f"remove {run.sweep} and sweep again.",
+        markup=False,
+        highlight=False,
+    )
+    return None
+
+
+def _traced(run: Run, file: Path, kind: type[T], probe: str) -> T | None:
+    """What tracing the run's probe found; another probe's is left out."""
+    if not file.exists():
+        return None
+    found = read_record(file, kind)
+    if found.probe == probe:
+        return found
+    console.print(
+        f"{file} traced another probe, so it is left out of the results; trace this one: hneurons origin {run.path}",
         markup=False,
         highlight=False,
     )

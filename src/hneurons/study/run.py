@@ -12,6 +12,9 @@
     detection.json                  how well it and its rivals detect
     sweep/                          a sweep over alpha, with settings of its own: what was said, a part per batch
     sweep.json                      what it found
+    origin/base/                    the base model of the run's model: a run of its own, on the same questions
+    origin/checkpoints/NAME/        a model along the way there, likewise
+    origin.json, growth.json        what these found
     results.json, report.html       what to read
 
 A stage is done when what it writes is there; nothing else is remembered, so a run can be killed at any moment.
@@ -133,6 +136,18 @@ class Run:
     @property
     def sweep_found(self) -> Path:
         return self.path / "sweep.json"
+
+    @property
+    def origin(self) -> Path:
+        return self.path / "origin"
+
+    @property
+    def origin_found(self) -> Path:
+        return self.path / "origin.json"
+
+    @property
+    def growth_found(self) -> Path:
+        return self.path / "growth.json"
 
     @property
     def results(self) -> Path:

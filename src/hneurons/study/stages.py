@@ -43,10 +43,15 @@ class Work:
             revision=chosen.revision,
             trust_remote_code=chosen.trust_remote_code,
         )
-        found: dict[str, Any] = {"fingerprint": model.fingerprint.model_dump(mode="json"), "residual": model.residual}
-        if not self.run.model.exists():
-            write_json(self.run.model, found)
-        elif (before := read_json(self.run.model))["fingerprint"] != found["fingerprint"]:
+        found: dict[str, Any] = {
+            "fingerprint": model.fingerprint.model_dump(mode="json"),
+            "residual": model.residual,
+            "parameters": model.hf.num_parameters(),
+        }
+        before = read_json(self.run.model) if self.run.model.exists() else {}
+        if not before or before["fingerprint"] == found["fingerprint"]:
+            write_json(self.run.model, {**found, **before})
+        else:
             differing = [key for key, value in found["fingerprint"].items() if before["fingerprint"].get(key) != value]
             raise ConfigChangedError(
                 f"{chosen.name} is not the model that {self.run.path} began with ({', '.join(differing)} differ); "
