@@ -64,8 +64,8 @@ class TransferFinding(_Record):
     """The H-Neurons against one control on one set.
 
     Against random neurons the H-Neurons are refitted as these are; against permuted labels it is the sparse probe.
-    `above` is whether their AUROC lies above the interval of the control's draws, None where AUROC is not defined;
-    `carries` is whether the interval of their AUROC lies above 0.5.
+    `low` and `high` are the interval of the control's draws; `above` is whether the AUROC lies above it, None where
+    AUROC is not defined; `carries` is whether the interval of the AUROC itself lies above 0.5.
     """
 
     eval_set: str
@@ -144,9 +144,10 @@ class LayerDrift(_Record):
 class Drift(_Record):
     """How far tuning moved every neuron, and where the H-Neurons stand.
 
-    `unchanged` counts neurons of which no weight differs. `histogram` counts all neurons (not only H-Neurons) of every
-    layer by rank, in bins of equal width from 0 to 1. `frozen` names projections of which no weight differs in any
-    layer; they add nothing to a score.
+    `n_neurons` is of one layer. `base_dtype` and `tuned_dtype` are the types the projections are stored in: where they
+    differ, rounding is part of every distance. `unchanged` counts neurons of which no weight differs. `frozen` names
+    projections of which no weight differs in any layer; they add nothing to a score and have no test of their own.
+    `median_distance` is by projection, over all neurons. `bytes_read` is of both models together.
     """
 
     base: str
@@ -169,7 +170,9 @@ class Origin(_Record):
     """What comparing a run's model with its base model found.
 
     `probe` is the digest of the run's probe (`ProbeCard.tensors`). `prompt` and `stop` say how the base model was
-    asked; `asked` are its own answers. A part that cannot be had is None, and `missing` says why, by the part's name.
+    asked; `asked` are its own answers. `native` is what detectors fitted on the base model make of its own answers:
+    what those of the tuned one can be read against; empty where none were fitted. A part that cannot be had is None,
+    and `missing` says why, by the part's name.
     """
 
     settings: dict[str, Any]
@@ -178,6 +181,7 @@ class Origin(_Record):
     prompt: dict[str, Any]
     stop: tuple[str, ...]
     asked: tuple[SetAsked, ...]
+    native: tuple[Transferred, ...] = ()
     backward: Transfer | None
     forward: Transfer | None
     drift: Drift | None

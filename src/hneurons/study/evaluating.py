@@ -16,6 +16,12 @@ from hneurons.probes.columns import as_columns, deviations
 from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
 from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
 from hneurons.probes.labels import Scheme, flat, training_rows
+from hneurons.probes.names import H_NEURONS as H_NEURONS
+from hneurons.probes.names import MATCHED as MATCHED
+from hneurons.probes.names import PERMUTED as PERMUTED
+from hneurons.probes.names import PERMUTED_ANSWERS as PERMUTED_ANSWERS
+from hneurons.probes.names import RANDOM as RANDOM
+from hneurons.probes.names import REFIT as REFIT
 from hneurons.probes.path import c_grid
 from hneurons.probes.probe import Probe
 from hneurons.probes.solution import Solution
@@ -23,13 +29,6 @@ from hneurons.probes.table import Detection, detection_table
 from hneurons.study.fitting import Fit
 from hneurons.study.measuring import Measured, joined, read_measured
 from hneurons.study.run import Run, read_record
-
-H_NEURONS = "H-Neurons"
-REFIT = "H-Neurons, refit"
-RANDOM, MATCHED = "random neurons", "random neurons, layer-matched"
-PERMUTED, PERMUTED_ANSWERS = "permuted labels", "permuted labels, answers only"
-"""Labels are permuted among the answers. Under scheme 3-vs-1 the probe still learns to tell answer from other tokens,
-which permutation does not touch; among answers only, nothing is left to learn."""
 
 
 class Scored(BaseModel):
@@ -70,7 +69,10 @@ class Fitted:
 
 
 def evaluation_sets(run: Run) -> dict[str, Answers]:
-    """The evaluation sets; one of unanswerable questions with as many faithful answers of another beside its own."""
+    """The evaluation sets; one of unanswerable questions with as many faithful answers of another beside its own.
+
+    A set of which nothing is used has no rows.
+    """
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
     found = {}
     for name, chosen in run.config.evaluate.items():

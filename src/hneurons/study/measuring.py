@@ -25,7 +25,7 @@ from hneurons.study.run import Run
 def measure(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
     """Record the contributions of every set (or of `names`) that are still missing; a set of no answers has none."""
     for name in run.config.sets if names is None else names:
-        if measured(run, name) or not read_judged(run).answers[name]:
+        if measured(run, name):
             continue
         planned = plan(run, name, model)
         layout = Layout.plan(model, planned, run.config.recording, run.config.storage)
@@ -89,8 +89,6 @@ def read_measured(run: Run, name: str, part: Part, with_other: bool = False) -> 
     judged = tuple(answer for answer in read_judged(run).answers[name] if answer.part == part)
     if not judged:
         return _nothing(run, name)
-    if not judged:
-        return _nothing(run, name)
     texts = {question.id: question.text for question in read_questions(run, name)}
     store = _store(run, name)
     table, others = store.table().where("answer"), store.table().where("other")
@@ -122,27 +120,6 @@ def read_measured(run: Run, name: str, part: Part, with_other: bool = False) -> 
             targets, sources = (np.array(column, dtype=np.int64) for column in zip(*found, strict=True))
             other[targets] = store.matrix(others.take(sources).row)
     return Measured(answers, judged, other, rows.has_other)
-
-
-def _nothing(run: Run, name: str) -> Measured:
-    """A set of which no answer is used, as arrays of no rows."""
-    model = ModelFingerprint.model_validate(read_json(run.model)["fingerprint"])
-    counts, figures = np.zeros(0, dtype=np.int64), np.zeros(0)
-    contributions = np.zeros((0, model.n_layers * model.n_neurons), dtype=np.float32)
-    hidden = np.zeros((0, model.n_layers, model.hidden_size), dtype=np.float32) if run.config.recording.hidden else None
-    answers = Answers(
-        name=name,
-        hallucinated=np.zeros(0, dtype=np.bool_),
-        groups=np.array([], dtype=np.str_),
-        contributions=contributions,
-        hidden=hidden,
-        n_answer=counts,
-        n_response=counts,
-        log_prob=figures,
-        entropy=figures,
-        questions=(),
-    )
-    return Measured(answers, (), contributions, np.zeros(0, dtype=np.bool_))
 
 
 def _nothing(run: Run, name: str) -> Measured:
