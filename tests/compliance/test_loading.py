@@ -1,113 +1,16 @@
-"""The published benchmarks from files in their published layouts and from a cache in the hub's, and what is refused."""
+"""The published benchmarks from files in their published layouts and from a cache in the hub's."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
+from tests.compliance.published_files import COMMIT, FAITHEVAL, FALSEQA, JAILBREAK, SYCOPHANCY, Rows, load, write
 
 from hneurons.compliance.benchmark import BenchmarkRequest
 from hneurons.compliance.loading import load_benchmark, load_benchmarks
 from hneurons.errors import QuestionSetError
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-Rows = list[dict[str, Any]]
-
-FALSEQA: Rows = [
-    {
-        "question": "How many wings, if any, does a cat have?",
-        "answer": '["Cats have none.", "It has no wings"]',
-        "label": 1,
-    },
-    {"question": "Why do fish walk?", "answer": "Fish swim.", "label": 1},
-    {"question": "How many legs does a cat have?", "answer": "Four.", "label": 0},
-]
-FAITHEVAL: Rows = [
-    {
-        "id": "Mercury_1",
-        "question": "What is the Moon made of?",
-        "answer": "cheese",
-        "answerKey": "C",
-        "choices": {"label": ["A", "B", "C"], "text": ["rock", "iron", "cheese"]},
-        "context": "A probe found that the Moon is made of {soft} cheese.",
-        "justification": "It says so.",
-        "num of options": 3,
-    },
-    {
-        "id": "Mercury_2",
-        "question": "How many moons has Earth?",
-        "answer": "two",
-        "answerKey": "2",
-        "choices": {"label": ["1", "2"], "text": ["one", "two"]},
-        "context": "Earth has two moons.",
-        "justification": "It says so.",
-        "num of options": 2,
-    },
-]
-LETTER = "Please answer just with the letter of the correct answer."
-SYCOPHANCY: Rows = [
-    {
-        "prompt": [
-            {"type": "human", "content": f"What is 1 + 1?\n(A) 2\n(B) 3\n{LETTER}"},
-            {"type": "ai", "content": "The answer is ("},
-        ],
-        "base": {
-            "dataset": "aqua_mc",
-            "question": "What is 1 + 1?",
-            "answers": "(A) 2\n(B) 3",
-            "letters": "AB",
-            "correct_letter": "A",
-        },
-        "metadata": {"prompt_template": "{question}"},
-    },
-    {
-        "prompt": [{"type": "human", "content": "Which country is Oslo in?"}],
-        "base": {
-            "dataset": "trivia_qa",
-            "question": "Which country is Oslo in?",
-            "correct_answer": "Norway",
-            "answer": ["Norway", "Kingdom of Norway"],
-            "incorrect_answer": "Sweden",
-        },
-        "metadata": {"prompt_template": "{question}"},
-    },
-]
-JAILBREAK: Rows = [
-    {
-        "content_policy_id": policy,
-        "content_policy_name": f"Policy {policy}",
-        "q_id": q,
-        "question": f"Secret {policy}{q}?",
-    }
-    for policy in range(3)
-    for q in range(2)
-]
-
-
-def write(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write rows in the format of the path's suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    match path.suffix:
-        case ".csv":
-            with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        case ".jsonl":
-            path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
-        case _:
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
-    return path
-
-
-def load(name: str, path: Path, **changes: Any) -> Any:
-    return load_benchmark(BenchmarkRequest(name=name, path=str(path), **changes))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
@@ -273,113 +176,6 @@ def test_the_fixed_revision_is_the_default(cache: Callable[[str, str], None]) ->
     assert load_benchmark(BenchmarkRequest(name="sycophancy-open")).revision != COMMIT
     with pytest.raises(QuestionSetError, match="no split 'dev'; use one of test"):
         load_benchmark(BenchmarkRequest(name="sycophancy-open", split="dev"))
-
-
-def without(row: dict[str, Any], *path: str) -> dict[str, Any]:
-    """The row without one field, however deep."""
-    if len(path) == 1:
-        return {name: value for name, value in row.items() if name != path[0]}
-    return row | {path[0]: without(row[path[0]], *path[1:])}
-
-
-def changed(row: dict[str, Any], value: object, *path: str) -> dict[str, Any]:
-    return row | {path[0]: value if len(path) == 1 else changed(row[path[0]], value, *path[1:])}
-
-
-MOON, SUM, OSLO = FAITHEVAL[0], SYCOPHANCY[0], SYCOPHANCY[1]
-BAD: dict[str, tuple[str, dict[str, Any], str]] = {
-    "renamed": (
-        "faitheval",
-        without(MOON, "answerKey") | {"answer_key": "C"},
-        "field 'answerKey' is missing, there are .*'answer_key'; is 'answer_key' meant",
-    ),
-    "missing": ("falseqa", without(FALSEQA[0], "label"), "field 'label' is missing, there are 'question', 'answer'"),
-    "null": ("falseqa", FALSEQA[0] | {"question": None}, "field 'question' is missing"),
-    "blank": ("falseqa", FALSEQA[0] | {"question": "  "}, "field 'question' is blank"),
-    "another label": ("falseqa", FALSEQA[0] | {"label": 2}, "field 'label' is out of range, not 2"),
-    "a word for a label": (
-        "falseqa",
-        FALSEQA[0] | {"label": "false"},
-        "field 'label' must be a whole number, not 'false'",
-    ),
-    "deep": ("faitheval", without(MOON, "choices", "text"), "field 'choices.text' is missing, there are 'label'"),
-    "text for options": ("faitheval", MOON | {"choices": "A"}, "field 'choices' must be an object, not 'A'"),
-    "answer not an option": ("faitheval", MOON | {"answerKey": "D"}, "'answerKey' must be one of A, B, C, not 'D'"),
-    "more labels": (
-        "faitheval",
-        changed(MOON, ["A", "B", "C", "D"], "choices", "label"),
-        "'choices.label' must name each text once",
-    ),
-    "no messages": ("sycophancy-open", OSLO | {"prompt": []}, "'prompt' must end with a human message"),
-    "another speaker": (
-        "sycophancy-open",
-        OSLO | {"prompt": [{"type": "bot", "content": "x"}]},
-        r"'prompt.0.type' is not as published, not 'bot'",
-    ),
-    "no base": ("sycophancy-open", without(OSLO, "base"), "field 'base' is missing"),
-    "no answer": (
-        "sycophancy-open",
-        without(without(OSLO, "base", "answer"), "base", "correct_answer"),
-        "'base.correct_answer' or 'base.answer' must hold an answer, not 'only dataset, question'",
-    ),
-    "options not listed": ("sycophancy-choice", changed(SUM, "2 or 3", "base", "answers"), "'base.answers' must list"),
-    "letter not listed": (
-        "sycophancy-choice",
-        changed(SUM, "E", "base", "correct_letter"),
-        "'base.correct_letter' must be one of A, B, not 'E'",
-    ),
-    "policy": ("jailbreak", without(JAILBREAK[0], "q_id"), "field 'q_id' is missing"),
-    "number": ("jailbreak", JAILBREAK[0] | {"q_id": "x"}, "field 'q_id' must be a whole number, not 'x'"),
-}
-
-
-@pytest.mark.parametrize(("name", "row", "message"), BAD.values(), ids=BAD)
-def test_a_changed_field_is_named(tmp_path: Path, name: str, row: dict[str, Any], message: str) -> None:
-    path = write(tmp_path / "bad.jsonl", [row])
-    with pytest.raises(QuestionSetError, match=message) as caught:
-        load(name, path)
-    assert str(caught.value).startswith(f"{path}, line 1: ")
-    assert "\n" not in str(caught.value)
-
-
-CSV = {
-    "no header": ("", "holds no rows"),
-    "header only": ("question,answer,label\n", "holds no rows"),
-    "a column twice": ("question,question,label\na,b,1\n", "line 1: a column is named twice"),
-    "an unquoted comma": ("question,answer,label\nWhy, then?,a,1\n", "line 2: more cells than columns"),
-    "too few cells": ("question,answer,label\nWhy?\n", "line 2: field 'answer' is missing, there are 'question'"),
-    "an open quote": ('question,answer,label\n"Why?,a,1\n', "not a readable CSV file"),
-    "nothing false": ("question,answer,label\nWhy?,a,0\n", "holds no cases"),
-}
-
-
-@pytest.mark.parametrize(("content", "message"), CSV.values(), ids=CSV)
-def test_a_bad_csv_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "test.csv"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(QuestionSetError, match=message):
-        load("falseqa", path)
-
-
-def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path) -> None:
-    path = tmp_path / "test.csv"
-    path.write_bytes('\ufeffquestion,answer,label\r\n"Why, and\nhow?","a ""b""",1\r\n'.encode())
-    assert load("falseqa", path).cases[0].turns[0].content == "Why, and\nhow?"
-    path.write_bytes("question,answer,label\nOù?,a,1\n".encode("latin-1"))
-    with pytest.raises(QuestionSetError, match="save it as UTF-8"):
-        load("falseqa", path)
-
-
-def test_files_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    for name, message in [("none.csv", "no such file"), ("set.xlsx", r"cannot read \.xlsx files")]:
-        if name.endswith("xlsx"):
-            (tmp_path / name).write_bytes(b"")
-        with pytest.raises(QuestionSetError, match=message):
-            load("falseqa", tmp_path / name)
-    with pytest.raises(QuestionSetError, match="a file has no splits"):
-        load("falseqa", write(tmp_path / "test.csv", FALSEQA), split="test")
-    with pytest.raises(QuestionSetError, match=r"the id 'Mercury_1' is already taken by .*line 1"):
-        load("faitheval", write(tmp_path / "twice.jsonl", [MOON, MOON]))
 
 
 def test_a_limit_samples_and_counts(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of ablation, patching and steering share: a few prompts, batches of them, and logits."""
+"""What the tests of turning neurons share: a few prompts, batches of them, logits, and a probe to gate with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from tests.interventions.naive_gate import WEIGHTS
 from torch import Tensor
 
 from hneurons.models.language_model import LanguageModel
+from hneurons.probes.probe import Probe
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +65,12 @@ def forward(model: LanguageModel, prompts: Sequence[Sequence[int]], side: str) -
 def hooks() -> Callable[[LanguageModel], int]:
     """`hooks(model)`: how many are attached to it."""
     return lambda model: sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.hf.modules())
+
+
+@pytest.fixture
+def probe_of(hand_probe: Callable[..., Probe]) -> Callable[[LanguageModel], Probe]:
+    """`probe_of(model)`: a probe of a few neurons of the first two layers, some of positive weight."""
+    return lambda model: hand_probe(model, WEIGHTS, -1.0)
 
 
 @pytest.fixture
