@@ -22,7 +22,7 @@ USERS_TO_MEND = frozenset(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hneurons.cli import demo, export, models, stages, status, study, sweep
+    from hneurons.cli import demo, export, models, origin, stages, status, study, sweep
     from hneurons.registry import registered
 
     app = typer.Typer(
@@ -44,6 +44,7 @@ def build() -> typer.Typer:
     study.add(app)
     stages.add(app)
     sweep.add(app)
+    origin.add(app)
     demo.add(app)
     status.add(app)
     export.add(app)

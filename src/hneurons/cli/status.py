@@ -19,12 +19,14 @@ def status(run: Annotated[Path, typer.Argument(help="Run directory.")]) -> None:
     """Show which stages of a run are done, and how far the others are."""
     from hneurons.study.run import Run
     from hneurons.study.stages import stage_states
+    from hneurons.study.tracing import origin_state
     from hneurons.study.turning import sweep_state
 
     opened = Run.open(run)
     states = stage_states(opened)
-    if (swept := sweep_state(opened)) is not None:
-        states.insert(-1, swept)  # the report comes last
+    for state in (sweep_state(opened), origin_state(opened)):
+        if state is not None:
+            states.insert(-1, state)  # the report comes last
     table = Table("stage", "state", "done", box=None, header_style="bold")
     for state in states:
         table.add_row(state.name, "done" if state.complete else "open", f"{state.done} of {state.total} {state.unit}")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from hneurons.origins.record import Direction, Transfer, TransferControl, Transferred, TransferFinding
+from hneurons.origins.record import Direction, Transfer, TransferControl, TransferFinding, Transferred
 from hneurons.probes import metrics
 from hneurons.probes.answers import Answers
 from hneurons.probes.bootstrap import Bootstrap, Estimate, single_class
@@ -47,7 +47,7 @@ def transfer(
 
     Args:
         direction: "backward" from the tuned model to its base, "forward" from the base to the tuned one.
-        detectors: fitted on the first, names of their own; "H-Neurons" and "H-Neurons, refit" are held against controls.
+        detectors: fitted on the first; "H-Neurons" and "H-Neurons, refit" are held against controls.
         draws: the draws of every control by its name, fitted on the first as well.
         sets: answers of the second; they may have one kind of answer only, or no row.
         fitted_on, applied_to: names of the two models.
@@ -90,9 +90,7 @@ def transferred(
     return tuple(found)
 
 
-def transfer_controls(
-    draws: Mapping[str, Sequence[Detector]], sets: Sequence[Answers]
-) -> tuple[TransferControl, ...]:
+def transfer_controls(draws: Mapping[str, Sequence[Detector]], sets: Sequence[Answers]) -> tuple[TransferControl, ...]:
     """The spread of AUROC over the draws of every control, on every set."""
     found = []
     for answers in sets:

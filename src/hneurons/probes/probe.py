@@ -151,7 +151,7 @@ class Probe:
             if getattr(model, name) != getattr(self.card.model, name)
         ]
         if differing:
-            fix = "fit a probe on this model" if weights else "give a model of the same shape, or fit a probe on this one"
+            fix = "fit a probe on this model" if weights else "give a model of the same shape"
             raise ProbeMismatchError(
                 f"the probe was fitted on {self.card.model.name} and does not fit {model.name}: "
                 f"{', '.join(differing)}; {fix}"

@@ -12,7 +12,8 @@
     detection.json                  how well it and its rivals detect
     sweep/                          a sweep over alpha, with settings of its own: what was said, a part per batch
     sweep.json                      what it found
-    origin/base/                    the base model of the run's model: a run of its own, on the same questions
+    origin/config.json              how the base model of the run's model is asked
+    origin/base/                    that model: a run of its own, on the same questions
     origin/checkpoints/NAME/        a model along the way there, likewise
     origin.json, growth.json        what these found
     results.json, report.html       what to read
