@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -56,6 +56,21 @@ class StoredTensor:
         width = np.dtype(f"<i{integer.itemsize}")
         mapped = np.memmap(self.file, dtype=width, mode="r", offset=self.start, shape=(count,))
         return torch.from_numpy(np.array(mapped[chosen], dtype=width.newbyteorder("="))).view(self.type)
+
+    def rows(self, first: int, last: int) -> Float[Tensor, "rows columns"]:
+        """Rows `first` to `last`, without the last, of a matrix; read, not mapped, so that no more of it is held.
+
+        Raises:
+            ModelError: its values need scales that are stored apart, or the file has been cut short.
+        """
+        width = np.dtype(f"<i{self.type.itemsize}")
+        columns = self.shape[1]
+        count, before = (last - first) * columns, first * columns * width.itemsize
+        read = np.fromfile(self.file, dtype=width, count=count, offset=self.start + before)
+        if len(read) != count:
+            raise ModelError(f"{self.file} ends within {self.key}; download it again")
+        native = read.astype(width.newbyteorder("="), copy=False)
+        return torch.from_numpy(native).view(self.type).reshape(last - first, columns)
 
 
 def read_tensors(file: Path) -> dict[str, StoredTensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ class StoredModel:
         files: its weight files, each once.
         index: which tensor is in which file, where there are several.
         tensors: every stored tensor by its name in the files.
-        down: the weights of the down-projections, first layer first.
+        down, up, gate: the weights of the projections, first layer first. `gate` is None in a plain FFN, and is `up`
+            where the two are packed (in the order of `anatomy.packed`).
         n_layers, n_neurons, hidden_size: as in `LanguageModel`.
         skeleton: its modules on the meta device: names and shapes, no numbers.
     """
@@ -79,6 +81,8 @@ class StoredModel:
     index: Path | None
     tensors: dict[str, StoredTensor]
     down: tuple[StoredTensor, ...]
+    up: tuple[StoredTensor, ...]
+    gate: tuple[StoredTensor, ...] | None
     n_layers: int
     n_neurons: int
     hidden_size: int
@@ -164,7 +168,7 @@ def open_stored(
     Raises:
         ModelNotFoundError: there is no such model, or it cannot be reached.
         UnsupportedModelError: mixture of experts, quantized, encoder-decoder, or an unknown architecture.
-        ModelError: files are missing or damaged, or the down-projections cannot be told in them.
+        ModelError: files are missing or damaged, or the projections cannot be told in them.
     """
     source = find_source(path_or_id, revision)
     config = read_config(source, trust_remote_code=trust_remote_code)
@@ -180,6 +184,8 @@ def open_stored(
     skeleton = without_memory(config, anatomy, trust_remote_code)
     parts = find_parts(skeleton, anatomy)
     hidden, neurons = weight_shape(parts[0].down, anatomy)
+    find = partial(_projections, source.name, anatomy, tensors, len(parts))
+    up = find(anatomy.up, (neurons if anatomy.packed is None else 2 * neurons, hidden))
     return StoredModel(
         source=source,
         directory=directory,
@@ -187,7 +193,9 @@ def open_stored(
         files=files,
         index=index,
         tensors=tensors,
-        down=_down_projections(source.name, anatomy, tensors, (len(parts), neurons, hidden)),
+        down=find(anatomy.down, (hidden, neurons)),
+        up=up,
+        gate=up if anatomy.packed else None if anatomy.gate is None else find(anatomy.gate, (neurons, hidden)),
         n_layers=len(parts),
         n_neurons=neurons,
         hidden_size=hidden,
@@ -233,15 +241,20 @@ def _listed(index: Path) -> list[str]:
     raise ModelError(f"{index} is damaged; download it again")
 
 
-def _down_projections(
-    name: str, anatomy: Anatomy, tensors: dict[str, StoredTensor], sizes: tuple[int, int, int]
+def _projections(
+    name: str,
+    anatomy: Anatomy,
+    tensors: dict[str, StoredTensor],
+    layers: int,
+    projection: str,
+    sizes: tuple[int, int],
 ) -> tuple[StoredTensor, ...]:
-    layers, neurons, hidden = sizes
-    shape = (neurons, hidden) if anatomy.conv1d else (hidden, neurons)
+    """The weights of one projection, by its path in a layer, of every layer; `sizes` are its (out, in)."""
+    shape = sizes[::-1] if anatomy.conv1d else sizes
     stored = _by_bare_name(tensors)
     found = []
     for layer in range(layers):
-        path = f"{anatomy.layers}.{layer}.{anatomy.down}"
+        path = f"{anatomy.layers}.{layer}.{projection}"
         candidates = stored[_bare(f"{path}.weight")]
         if len(candidates) != 1:
             what = f"several, {' and '.join(each.key for each in candidates)}" if candidates else "none"
