@@ -6,7 +6,7 @@ any other run, and `hneurons status` and the stages take its directory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,10 @@ import numpy as np
 from hneurons.errors import ConfigChangedError
 from hneurons.files import read_json
 from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.origins.growth import share_right
 from hneurons.origins.record import SetAsked
 from hneurons.probes.answers import Answers
-from hneurons.probes.bootstrap import Estimate
+from hneurons.probes.bootstrap import Bootstrap, Estimate
+from hneurons.questions.question import Question
 from hneurons.study.asking import copy_questions, parts, read_questions, read_responses, sample_responses
 from hneurons.study.config import ModelSettings, StudyConfig
 from hneurons.study.evaluating import read_evaluation
@@ -87,33 +87,38 @@ def set_names(run: Run) -> list[str]:
     return list(dict.fromkeys(row.eval_set for row in read_evaluation(run).detection))
 
 
-def sets_asked(run: Run, sets: Sequence[Answers]) -> tuple[SetAsked, ...]:
+def sets_asked(run: Run, sets: Mapping[str, Answers]) -> tuple[SetAsked, ...]:
     """What the model of a run made of its evaluation sets `sets`: verdicts, accuracy, and what AUROC is taken on."""
-    judged = read_judged(run)
+    judged, resamples, seed = read_judged(run), run.config.controls.n_bootstrap, run.config.seed
     return tuple(
         SetAsked(
-            eval_set=answers.name,
-            questions=judged.counts[answers.name].questions,
-            verdicts=judged.counts[answers.name].verdicts,
-            accuracy=_accuracy(run, answers.name),
+            eval_set=name,
+            questions=judged.counts[name].questions,
+            verdicts=judged.counts[name].verdicts,
+            accuracy=share_right(right_answers(run, name), resamples=resamples, seed=seed),
             faithful=int((~answers.hallucinated).sum()),
             hallucinated=int(answers.hallucinated.sum()),
-            left_out=judged.counts[answers.name].left_out,
+            left_out=judged.counts[name].left_out,
         )
-        for answers in sets
+        for name, answers in sets.items()
     )
 
 
-def _accuracy(run: Run, name: str) -> Estimate:
-    """The share of answerable questions answered right; a refusal is not right, and what has no verdict is left out."""
+def right_answers(run: Run, name: str) -> list[tuple[Question, bool]]:
+    """Every question of an evaluation set that has a right answer, and whether the model gave it.
+
+    A refusal is not right, and neither is a response without a verdict.
+    """
     questions = [question for question in read_questions(run, name) if question.answerable]
-    if not questions:
-        return Estimate(value=None, low=None, high=None, reason="these questions have no right answer")
     verdicts = Reader(run).verdicts(questions, read_responses(run, name))
-    told = [(question.split_key, verdict) for question in questions for verdict in verdicts[question.id][:1] if verdict]
-    return share_right(
-        np.array([verdict == "correct" for _, verdict in told], dtype=np.bool_),
-        np.array([group for group, _ in told], dtype=np.str_),
-        resamples=run.config.controls.n_bootstrap,
-        seed=run.config.seed,
-    )
+    return [(each, verdicts[each.id][:1] == ["correct"]) for each in questions]
+
+
+def share_right(answered: Sequence[tuple[Question, bool]], *, resamples: int = 2000, seed: int = 0) -> Estimate:
+    """The share of questions answered right, with its 95% percentile interval over resampled groups of questions."""
+    if not answered:
+        return Estimate(value=None, low=None, high=None, reason="no question has a right answer")
+    bootstrap = Bootstrap(np.array([question.split_key for question, _ in answered]), resamples=resamples, seed=seed)
+    right = np.array([flag for _, flag in answered], dtype=np.float64)
+    totals = bootstrap.totals(np.stack([right, np.ones(len(right))], axis=1))
+    return bootstrap.interval(float(right.mean()), totals[:, 0] / totals[:, 1])

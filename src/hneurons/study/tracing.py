@@ -120,7 +120,13 @@ def _trace(run: Run, work: Work, settings: OriginSettings, probe: Probe, fingerp
     how = {"resamples": controls.n_bootstrap, "seed": run.config.seed}
     here = fitted_detectors(run)
     backward = transfer(
-        "backward", here.detectors, here.draws, theirs, fitted_on=tuned, applied_to=fingerprint.name, **how
+        "backward",
+        here.detectors,
+        here.draws,
+        list(theirs.values()),
+        fitted_on=tuned,
+        applied_to=fingerprint.name,
+        **how,
     )
     forward, native = None, tuple[Transferred, ...]()
     if settings.forward:
@@ -129,11 +135,11 @@ def _trace(run: Run, work: Work, settings: OriginSettings, probe: Probe, fingerp
         except (NotEnoughDataError, ProbeError) as error:
             missing["forward"] = f"no probe could be fitted on {fingerprint.name}: {error}"
         else:
-            own = _sets(run, names)
+            own = list(_sets(run, names).values())
             forward = transfer(
                 "forward", there.detectors, there.draws, own, fitted_on=fingerprint.name, applied_to=tuned, **how
             )
-            native = transferred(there.detectors, theirs, **how)
+            native = transferred(there.detectors, list(theirs.values()), **how)
     else:
         missing["forward"] = "only backward transfer was asked for"
     moved = None
@@ -156,9 +162,9 @@ def _trace(run: Run, work: Work, settings: OriginSettings, probe: Probe, fingerp
     )
 
 
-def _sets(run: Run, names: Sequence[str]) -> list[Answers]:
+def _sets(run: Run, names: Sequence[str]) -> dict[str, Answers]:
     sets = evaluation_sets(run)
-    return [sets[name] for name in names]
+    return {name: sets[name] for name in names}
 
 
 def _fitted_on_base(run: Run, work: Work) -> Fitted:
