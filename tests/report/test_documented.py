@@ -14,13 +14,26 @@ from pydantic_core import PydanticUndefined
 from hneurons.compliance.benchmark import BenchmarkRequest
 from hneurons.compliance.settings import SweepSettings
 from hneurons.endpoint import Account
+from hneurons.models.fingerprint import ModelFingerprint
+from hneurons.origins.record import SetAsked, Transfer, TransferControl, Transferred, TransferFinding
 from hneurons.probes.bootstrap import Estimate
 from hneurons.probes.controls import Band
 from hneurons.study.config import SetSettings, StudyConfig
+from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.results import Results
 
 DOCS = Path(__file__).parents[2] / "docs"
-SHARED = {Estimate: "An estimate", Band: "A band", Account: "An account"}
+SHARED = {
+    Estimate: "An estimate",
+    Band: "A band",
+    Account: "An account",
+    ModelFingerprint: "model",
+    Transfer: "A transfer",
+    Transferred: "A transferred detector",
+    TransferControl: "A transferred control",
+    TransferFinding: "A finding of transfer",
+    SetAsked: "A set asked",
+}
 
 
 def sections(page: str) -> dict[str, str]:
@@ -99,7 +112,7 @@ def test_every_field_of_the_results_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["known_intact", "jaccard", "better", "weights_digest", "values", "high_bound", "threshold"]
+    "field", ["known_intact", "jaccard", "better", "weights_digest", "values", "high_bound", "threshold", "carries", "matched_p_more"]
 )
 def test_a_field_that_is_not_documented_is_found(field: str) -> None:
     page = (DOCS / "results.md").read_text(encoding="utf-8")
@@ -122,3 +135,9 @@ def test_every_setting_of_a_sweep_is_documented() -> None:
     for name in ("n_random", "n_layer_matched", "gated", "gate_quantile", "n_known", "batch_rows", "n_bootstrap"):
         assert rows[name] in written(SweepSettings.model_fields[name].default)
     assert [float(alpha) for alpha in rows["alphas"].split(",")] == list(SweepSettings().alphas)
+
+
+def test_every_setting_of_tracing_is_documented() -> None:
+    page = (DOCS / "origins.md").read_text(encoding="utf-8")
+    assert set(OriginSettings.model_fields) == named(sections(page)["Settings"])
+    assert "forward" not in named(sections(page.replace("`forward`", "`other`"))["Settings"])
