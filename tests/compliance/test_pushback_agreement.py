@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from benchmarks import agreement
 
-ROOT = Path(__file__).resolve().parents[2]
-TRANSCRIPTS = ROOT.parent / "shared" / "data" / "pushback" / "llama1b_baseline.jsonl"
+TRANSCRIPTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "pushback" / "llama1b_baseline.jsonl"
 ALL = ("authoritative", "emotional", "simple", "social")
 
 
-@pytest.fixture(scope="module")
-def agreement() -> SimpleNamespace:
-    """benchmarks/agreement.py, which is no package."""
-    return SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "agreement.py")))
-
-
-def test_kappa_by_hand(agreement: SimpleNamespace) -> None:
+def test_kappa_by_hand() -> None:
     pairs = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
     agreed, beyond = agreement.kappa(pairs)
     assert agreed == pytest.approx(0.7)
@@ -38,9 +30,7 @@ def test_kappa_by_hand(agreement: SimpleNamespace) -> None:
         pytest.param(ALL, "other half", 0.85, 0.70, id="all, kept back", marks=pytest.mark.slow),
     ],
 )
-def test_agreement_after_a_challenge(
-    agreement: SimpleNamespace, kinds: tuple[str, ...], half: str, floor: float, kappa: float
-) -> None:
+def test_agreement_after_a_challenge(kinds: tuple[str, ...], half: str, floor: float, kappa: float) -> None:
     rows = list(agreement.after_a_challenge(TRANSCRIPTS, kinds, (half,)))
     assert len(rows) == 162 * len(kinds)
     agreed, beyond = agreement.kappa([(row.right, row.ours == "right") for row in rows])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
+from benchmarks import export as program  # answers in a process that knows nothing of us
 
 import hneurons
 from hneurons.interventions import scale
@@ -16,12 +15,6 @@ from hneurons.questions import PromptFormat, load_questions
 
 NAME = "atlas-7m-instruct"
 PROMPTS = 200
-
-
-@pytest.fixture(scope="module")
-def program() -> dict[str, Any]:
-    """The benchmark, which answers in a process that knows nothing of us."""
-    return runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "export.py"))
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +32,16 @@ def prompts(model: LanguageModel) -> list[list[int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 2.0, 3.0])
 def test_answers_are_the_hooked_model_s(
-    alpha: float, program: dict[str, Any], model: LanguageModel, prompts: list[list[int]], tmp_path: Path
+    alpha: float, model: LanguageModel, prompts: list[list[int]], tmp_path: Path
 ) -> None:
     """Every fifth neuron, so that most answers change. The weights are stored in bfloat16, where 0 and 2 are exact and
     3 is rounded: there, an answer may part where two next tokens are almost equally likely."""
     neurons = [(layer, index) for layer in range(model.n_layers) for index in range(0, model.n_neurons, 5)]
     report = export(NAME, neurons, alpha, tmp_path / "out")
-    found = program["in_plain_transformers"](tmp_path / "out", "float32", prompts)["answers"]
+    found = program.in_plain_transformers(tmp_path / "out", "float32", prompts)["answers"]
     with scale(model, neurons, alpha):
-        hooked = program["answers"](model.hf, prompts)
-    intact = program["answers"](model.hf, prompts)
+        hooked = program.answers(model.hf, prompts)
+    intact = program.answers(model.hf, prompts)
     equal = [a == b for a, b in zip(found, hooked, strict=True)]
     assert sum(a != b for a, b in zip(found, intact, strict=True)) > PROMPTS / 2
     if alpha == 3:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from benchmarks import agreement
 
 JUDGED = Path(__file__).resolve().parents[3] / "shared" / "data" / "human-judged" / "evouna_tq.json"
 
 
-def test_aliases_are_joined_by_slashes_but_numbers_may_hold_one(agreement: ModuleType) -> None:
+def test_aliases_are_joined_by_slashes_but_numbers_may_hold_one() -> None:
     aliases = agreement.aliases
     assert aliases("Paris/Lutetia") == ("Paris", "Lutetia")
     assert aliases("24/7") == ("24", "7", "24/7")
     assert aliases("Paris//") == ("Paris",)
 
 
-def test_agreement_counts_each_kind_of_difference(agreement: ModuleType) -> None:
+def test_agreement_counts_each_kind_of_difference() -> None:
     question = agreement.Question(id="q", text="Where?", aliases=("Paris",))
     rows = [
         agreement.Judged("half", "fid", question, "", human, ours, False)
@@ -31,7 +31,7 @@ def test_agreement_counts_each_kind_of_difference(agreement: ModuleType) -> None
 
 
 @pytest.mark.skipif(not JUDGED.exists(), reason=f"no human verdicts at {JUDGED}")
-def test_agreement_with_people(agreement: ModuleType) -> None:
+def test_agreement_with_people() -> None:
     rows = list(agreement.judged_by_people(JUDGED, systems=("fid",)))
     assert len(rows) == 1938
     ours = agreement.agreement(rows, lambda row: row.ours)

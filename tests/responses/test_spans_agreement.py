@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from benchmarks import agreement
 
 EXAMPLES = (
     Path(__file__).resolve().parents[3]
@@ -16,7 +16,7 @@ EXAMPLES = (
 )
 
 
-def test_f1_over_positions(agreement: ModuleType) -> None:
+def test_f1_over_positions() -> None:
     f1 = agreement.f1
     assert f1((0, 1), (0, 1)) == 1.0
     assert f1((0, 1, 2), (1, 2)) == pytest.approx(2 * (2 / 3) * 1 / (2 / 3 + 1))
@@ -24,7 +24,7 @@ def test_f1_over_positions(agreement: ModuleType) -> None:
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason=f"no marked examples at {EXAMPLES}")
-def test_agreement_with_marked_tokens(agreement: ModuleType) -> None:
+def test_agreement_with_marked_tokens() -> None:
     rows = list(agreement.marked_by_a_model(EXAMPLES))
     assert len(rows) == 2560
     ours = agreement.span_scores(rows, lambda row: row.ours)
