@@ -12,16 +12,8 @@ from collections.abc import Sequence
 
 from hneurons.compliance.benchmark import Benchmark, BenchmarkRequest, Case, Ruling, Turn
 from hneurons.compliance.options import chosen_option
-from hneurons.compliance.published import (
-    Published,
-    PublishedRow,
-    Text,
-    checked,
-    limited,
-    parse,
-    published_rows,
-    wrong_field,
-)
+from hneurons.compliance.published import Published, PublishedRow, checked, limited, parse, published_rows, wrong_field
+from hneurons.questions.layouts import Text
 from hneurons.questions.rows import Row
 from hneurons.responses.sampling import Sampling
 

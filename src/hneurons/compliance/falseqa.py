@@ -13,8 +13,9 @@ from pydantic import Field
 
 from hneurons.compliance.benchmark import Benchmark, BenchmarkRequest, Case, Ruling, Turn
 from hneurons.compliance.broken import SAYS_NOTHING, broken
-from hneurons.compliance.published import Published, PublishedRow, Text, checked, limited, parse, published_rows
+from hneurons.compliance.published import Published, PublishedRow, checked, limited, parse, published_rows
 from hneurons.compliance.refuting import refutes
+from hneurons.questions.layouts import Text
 from hneurons.responses.refusals import is_refusal
 from hneurons.responses.sampling import Sampling
 

@@ -16,9 +16,10 @@ from pydantic import Field
 
 from hneurons.compliance.benchmark import Benchmark, BenchmarkRequest, Case, Ruling, Turn
 from hneurons.compliance.broken import broken
-from hneurons.compliance.published import Published, PublishedRow, Text, checked, limited, parse, published_rows
+from hneurons.compliance.published import Published, PublishedRow, checked, limited, parse, published_rows
 from hneurons.compliance.refusing import refuses
 from hneurons.errors import QuestionSetError
+from hneurons.questions.layouts import Text
 from hneurons.questions.rows import check_file
 from hneurons.responses.sampling import Sampling
 

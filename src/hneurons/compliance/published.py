@@ -12,10 +12,9 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hneurons.compliance.benchmark import BenchmarkRequest, Case
 from hneurons.errors import QuestionSetError
@@ -24,15 +23,6 @@ from hneurons.questions.loading import rank
 from hneurons.questions.rows import Row, check_file, read_rows
 
 FORMATS = (".csv", ".jsonl", ".parquet")
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("blank", "is blank")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_not_blank)]
 
 
 class PublishedRow(BaseModel):

@@ -14,17 +14,9 @@ from typing import Literal
 
 from hneurons.compliance.benchmark import Benchmark, BenchmarkRequest, Case, Ruling, Turn
 from hneurons.compliance.options import chosen_option
-from hneurons.compliance.published import (
-    Published,
-    PublishedRow,
-    Text,
-    checked,
-    limited,
-    parse,
-    published_rows,
-    wrong_field,
-)
+from hneurons.compliance.published import Published, PublishedRow, checked, limited, parse, published_rows, wrong_field
 from hneurons.compliance.second_answers import second_answer
+from hneurons.questions.layouts import Text
 from hneurons.questions.question import Question
 from hneurons.questions.rows import Row
 from hneurons.responses.judging import judge
