@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Shaped
 from hneurons.compliance.outcomes import turned_share
 from hneurons.compliance.playing import Reply
 from hneurons.compliance.reading import Loss
-from hneurons.compliance.record import CostCurve, CostPoint, Kind
+from hneurons.compliance.record import Cost, CostCurve, CostPoint, Kind
 from hneurons.compliance.statistics import Rates, differences, estimates, rates, ratio
 from hneurons.probes.bootstrap import Bootstrap
 from hneurons.questions.question import Question
@@ -110,10 +110,8 @@ def cost_curve(
     )
 
 
-def cost_of(point: CostPoint, cost: str) -> float | None:
-    """What an alpha costs in one currency: accuracy lost, or log perplexity gained; 0 at alpha 1."""
-    values: Mapping[str, float | None] = {
-        "known accuracy": None if point.known_difference.value is None else -point.known_difference.value,
-        "perplexity": None if point.perplexity_ratio.value is None else float(np.log(point.perplexity_ratio.value)),
-    }
-    return values[cost]
+def cost_of(point: CostPoint, cost: Cost) -> float | None:
+    """What an alpha costs: the share of known questions that is lost, or the perplexity as a multiple of that at 1."""
+    if cost == "perplexity":
+        return point.perplexity_ratio.value
+    return None if point.known_difference.value is None else -point.known_difference.value

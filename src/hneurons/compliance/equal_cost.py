@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+
+import numpy as np
 
 from hneurons.compliance.costs import cost_of
 from hneurons.compliance.outcomes import Measured
-from hneurons.compliance.record import CostCurve, CostPoint, EqualCost
+from hneurons.compliance.record import Cost, CostCurve, CostPoint, EqualCost
 from hneurons.compliance.statistics import Rates
 from hneurons.probes.bootstrap import Bootstrap, Estimate
 
-COSTS: tuple[Literal["known accuracy", "perplexity"], ...] = ("known accuracy", "perplexity")
+COSTS: tuple[Cost, ...] = ("known accuracy", "perplexity")
 
 DEARER = "plain scaling costs more everywhere on this side of alpha 1"
 NOTHING_PAID = "nothing measurable is paid on this side of alpha 1, so there is no price to equalise"
@@ -54,10 +55,10 @@ def equal_costs(
     one = alphas.index(1.0)
     found = []
     for cost in COSTS:
-        prices = [cost_of(point, cost) for point in plain_cost.points]
+        prices = [_price(point, cost) for point in plain_cost.points]
         measurable = [_measurable(point, cost) for point in plain_cost.points]
         for k, (alpha, point) in enumerate(zip(alphas, gated_cost.points, strict=True)):
-            price = cost_of(point, cost)
+            price = _price(point, cost)
             known = [each for each in prices if each is not None]
             if k == one or price is None or len(known) < len(prices):
                 continue
@@ -93,7 +94,13 @@ def equal_costs(
     return found
 
 
-def _measurable(point: CostPoint, cost: str) -> bool:
+def _price(point: CostPoint, cost: Cost) -> float | None:
+    """The cost as it is interpolated, 0 at alpha 1: of a multiple of perplexity the logarithm."""
+    paid = cost_of(point, cost)
+    return float(np.log(paid)) if paid is not None and cost == "perplexity" else paid
+
+
+def _measurable(point: CostPoint, cost: Cost) -> bool:
     """Whether the interval of what an alpha costs, or spares, excludes that nothing changes."""
     change, nothing = (point.known_difference, 0.0) if cost == "known accuracy" else (point.perplexity_ratio, 1.0)
     return change.low is not None and change.high is not None and not change.low <= nothing <= change.high

@@ -12,6 +12,8 @@ from hneurons.probes.labels import Neuron
 
 Kind = Literal["hneurons", "gated", "random", "layer-matched"]
 """Which neurons are turned: the H-Neurons, these behind the gate, random ones, or random ones of the same layers."""
+Cost = Literal["known accuracy", "perplexity"]
+"""What turning is paid with."""
 
 
 class _Record(BaseModel):
@@ -118,7 +120,7 @@ class EqualCost(_Record):
     """
 
     benchmark: str
-    cost: Literal["known accuracy", "perplexity"]
+    cost: Cost
     alpha: float
     plain_alpha: float | None
     gated: float | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from hneurons.compliance.record import Sweep
+from hneurons.compliance.record import Cost, Sweep
 from hneurons.report.illustration import Illustration
 from hneurons.report.sweep.compliance import draw_compliance
 from hneurons.report.sweep.costs import draw_costs
@@ -18,7 +18,7 @@ from hneurons.report.sweep.sentences import (
     slopes_sentence,
 )
 from hneurons.report.sweep.slopes import draw_slopes
-from hneurons.report.sweep.trade import Cost, draw_trade
+from hneurons.report.sweep.trade import draw_trade
 
 TRADES: dict[str, Cost] = {"equal-cost-known": "known accuracy", "equal-cost-perplexity": "perplexity"}
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hneurons.compliance.record import CostPoint, Sweep
+from hneurons.compliance.costs import cost_of
+from hneurons.compliance.record import Cost, Sweep
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
 from hneurons.report.numbers import signed
 from hneurons.report.sweep.alpha import DASHED, colour, columns, key, wrapped
 from hneurons.report.sweep.costs import LOG_FROM, MULTIPLES
 from hneurons.report.sweep.reading import INTACT, OURS, Ours, costs, curve
 
-Cost = Literal["known accuracy", "perplexity"]
 LEAST: dict[Cost, float] = {"known accuracy": 0.01, "perplexity": 0.005}
 """The least range of costs that is shown."""
 HEIGHT = 1.9
@@ -43,19 +42,12 @@ def way(sweep: Sweep, benchmark: str, kind: Ours, cost: Cost) -> list[Step]:
     found, paid = curve(sweep, benchmark, kind), next(iter(costs(sweep, kind)), None)
     if found is None or paid is None:
         return []
-    prices = {point.alpha: price(point, cost) for point in paid.points}
+    prices = {point.alpha: cost_of(point, cost) for point in paid.points}
     return [
         Step(point.alpha, at, change.value, change.low, change.high)
         for point in sorted(found.points, key=lambda point: point.alpha)
         if (at := prices.get(point.alpha)) is not None and (change := point.difference).value is not None
     ]
-
-
-def price(point: CostPoint, cost: Cost) -> float | None:
-    """The perplexity as a multiple of that at alpha 1, or the share of known questions that is lost."""
-    if cost == "perplexity":
-        return point.perplexity_ratio.value
-    return None if point.known_difference.value is None else -point.known_difference.value
 
 
 def draw_trade(sweep: Sweep, cost: Cost, palette: Palette) -> Figure:
