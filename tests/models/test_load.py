@@ -305,7 +305,7 @@ def test_a_hub_model_is_pinned_to_its_commit(
         ({"dtype": "int8"}, "dtype 'int8' is not supported; choose auto, "),
         ({"dtype": torch.int32}, "dtype 'int32' is not supported"),
         ({"dtype": "nonsense"}, "dtype 'nonsense' is not supported"),
-        ({"device": "nonsense"}, "device 'nonsense' cannot be used here"),
+        ({"device": "nonsense"}, r"'nonsense' cannot be used here \(.+\); choose another device, or leave it out"),
         ({"device": "cpu", "device_map": "auto"}, "device or device_map, not both"),
         ({"revision": "main"}, "has no revisions"),
     ],
@@ -313,6 +313,24 @@ def test_a_hub_model_is_pinned_to_its_commit(
 def test_arguments_that_make_no_sense_are_refused(copy: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         hneurons.load(copy, **arguments)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, AssertionError, NotImplementedError])
+def test_a_device_that_torch_is_not_built_for_is_refused(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """Builds of torch say so in different ways: without CUDA, by an assertion that fails."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise kind("Torch not compiled with CUDA enabled\nand more")
+
+    monkeypatch.setattr("hneurons.models.load.torch.empty", fail)
+    with pytest.raises(ModelError) as caught:
+        hneurons.load(copy, device="cuda")
+    assert str(caught.value) == (
+        "device 'cuda' cannot be used here (Torch not compiled with CUDA enabled); "
+        "choose another device, or leave it out"
+    )
 
 
 def test_no_code_of_a_repository_is_run_unasked(copy: Path, tmp_path: Path) -> None:

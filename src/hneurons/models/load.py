@@ -90,8 +90,10 @@ def _placement(device: str | torch.device | None, device_map: str | Mapping[str,
         device = "cpu" if accelerator is None else accelerator
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(f"device {str(device)!r} cannot be used here: {first_line(error)}") from error
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # asserts where torch is built without CUDA
+        raise ModelError(
+            f"device {str(device)!r} cannot be used here ({first_line(error)}); choose another device, or leave it out"
+        ) from error
     return {"": str(device)}
 
 
