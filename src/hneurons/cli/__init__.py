@@ -22,7 +22,7 @@ USERS_TO_MEND = frozenset(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hneurons.cli import demo, export, models, origin, stages, status, study, sweep
+    from hneurons.cli import compare, demo, export, models, origin, stages, status, study, sweep
     from hneurons.registry import registered
 
     app = typer.Typer(
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     origin.add(app)
     demo.add(app)
     status.add(app)
+    compare.add(app)
     export.add(app)
     app.add_typer(models.app, name="models")
     for name, command in registered("hneurons.commands").items():
