@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,16 @@ def test_the_files_tell_the_fingerprint_of_the_loaded_model(
     for layer, tensor in enumerate(stored.down):
         values = tensor.values(slice(None)).reshape(tensor.shape)
         assert torch.equal(values.T if stored.anatomy.conv1d else values, model.down_weight(layer))
+    packed = stored.anatomy.packed is not None
+    assert (stored.gate is stored.up) == packed
+    assert (stored.gate is None) == (not stored.anatomy.gated)
+    for layer in range(stored.n_layers):
+        parts = model.parts(layer)
+        for tensors, projection in ((stored.up, parts.up), (stored.gate, parts.gate)):
+            if tensors is not None:
+                values = tensors[layer].values(slice(None)).reshape(tensors[layer].shape)
+                assert torch.equal(values, projection.weight)  # as it is stored: by Conv1D transposed
+                assert len(values) == (32 if stored.anatomy.conv1d else 96 if packed else stored.n_neurons)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
@@ -82,7 +94,8 @@ def test_published_layouts_with_other_prefixes(
 def test_a_vision_tower_with_like_names_is_passed_over(tiny_directory: Directory) -> None:
     stored = open_stored(tiny_directory("gemma3"))
     assert any("vision_tower" in key and "mlp.fc2" in key for key in stored.tensors)
-    assert all("vision_tower" not in tensor.key for tensor in stored.down)
+    assert stored.gate is not None
+    assert all("vision_tower" not in tensor.key for tensor in (*stored.down, *stored.up, *stored.gate))
 
 
 def test_where_a_weight_is_missing_there_is_no_fingerprint(copy: Path) -> None:
@@ -90,24 +103,37 @@ def test_where_a_weight_is_missing_there_is_no_fingerprint(copy: Path) -> None:
     assert open_stored(copy).fingerprint() is None
 
 
-def test_a_missing_a_doubled_and_a_misshapen_down_projection_are_refused(copy: Path) -> None:
-    key = "model.layers.1.mlp.down_proj.weight"
+@pytest.mark.parametrize("projection", ["up", "gate", "down"])
+def test_a_missing_a_doubled_and_a_misshapen_projection_are_refused(projection: str, copy: Path) -> None:
+    key = f"model.layers.1.mlp.{projection}_proj.weight"
     whole = load_file(copy / "model.safetensors")
+    right = tuple(whole[key].shape)
 
     rewrite(copy, lambda w: w.pop(key))
-    with pytest.raises(ModelError, match=r"weight of model\.layers\.1\.mlp\.down_proj .* there is none"):
+    with pytest.raises(ModelError, match=rf"weight of model\.layers\.1\.mlp\.{projection}_proj .* there is none"):
         open_stored(copy)
     save_file(whole | {key.removeprefix("model."): whole[key].clone()}, copy / "model.safetensors")
     with pytest.raises(ModelError, match="there is several"):
         open_stored(copy)
     save_file(whole | {key: whole[key].T.contiguous()}, copy / "model.safetensors")
-    with pytest.raises(ModelError, match=r"is \(48, 32\), and config\.json asks for \(32, 48\)"):
+    message = f"{key} of {copy} is {right[::-1]}, and config.json asks for {right}"
+    with pytest.raises(ModelError, match=re.escape(message)):
         open_stored(copy)
 
 
-def test_scales_beside_a_weight_mean_quantized(copy: Path) -> None:
-    rewrite(copy, lambda w: w.update({"model.layers.0.mlp.down_proj.weight_scale": torch.ones(1)}))
-    with pytest.raises(UnsupportedModelError, match=r"quantized weights .*down_proj\.weight_scale"):
+def test_half_of_a_packed_projection_is_refused(tiny_directory: Directory, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(tiny_directory("phi3"), tmp_path / "model"))
+    key = "model.layers.0.mlp.gate_up_proj.weight"
+    rewrite(path, lambda w: w.update({key: w[key][:48].clone()}))
+    with pytest.raises(ModelError, match=r"is \(48, 32\), and config\.json asks for \(96, 32\)"):
+        open_stored(path)
+
+
+@pytest.mark.parametrize("projection", ["up", "gate", "down"])
+def test_scales_beside_a_weight_mean_quantized(projection: str, copy: Path) -> None:
+    key = f"model.layers.0.mlp.{projection}_proj.weight_scale"
+    rewrite(copy, lambda w: w.update({key: torch.ones(1)}))
+    with pytest.raises(UnsupportedModelError, match=rf"quantized weights .*{projection}_proj\.weight_scale"):
         open_stored(copy)
 
 
@@ -165,6 +191,19 @@ def test_values_are_read_where_they_lie(copy: Path) -> None:
     weights = load_file(copy / "model.safetensors")
     for key, tensor in read_tensors(copy / "model.safetensors").items():
         assert torch.equal(tensor.values(slice(3, 20, 5)), weights[key].flatten()[3:20:5])
+        if weights[key].ndim == 2:
+            pieces = [piece.clone() for piece in tensor.pieces(3, 10, 2)]
+            assert [len(piece) for piece in pieces] == [2, 2, 2, 1]
+            assert torch.equal(torch.cat(pieces), weights[key][3:10])
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_refused(copy: Path) -> None:
+    file = copy / "model.safetensors"
+    last = max(read_tensors(file).values(), key=lambda tensor: tensor.start)
+    matrix = replace(last, shape=(last.shape[0], last.nbytes // 4 // last.shape[0]))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=f"ends within {re.escape(last.key)}"):
+        list(matrix.pieces(0, last.shape[0], 5))
 
 
 def test_a_hub_model_comes_from_the_cache(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -57,20 +58,24 @@ class StoredTensor:
         mapped = np.memmap(self.file, dtype=width, mode="r", offset=self.start, shape=(count,))
         return torch.from_numpy(np.array(mapped[chosen], dtype=width.newbyteorder("="))).view(self.type)
 
-    def rows(self, first: int, last: int) -> Float[Tensor, "rows columns"]:
-        """Rows `first` to `last`, without the last, of a matrix; read, not mapped, so that no more of it is held.
+    def pieces(self, first: int, last: int, at_a_time: int) -> Iterator[Float[Tensor, "rows columns"]]:
+        """Rows `first` to `last`, without the last, of a matrix, `at_a_time` of them.
+
+        They are read into one buffer, not mapped, so that no more of the file is held: use each before the next.
 
         Raises:
             ModelError: its values need scales that are stored apart, or the file has been cut short.
         """
-        width = np.dtype(f"<i{self.type.itemsize}")
-        columns = self.shape[1]
-        count, before = (last - first) * columns, first * columns * width.itemsize
-        read = np.fromfile(self.file, dtype=width, count=count, offset=self.start + before)
-        if len(read) != count:
-            raise ModelError(f"{self.file} ends within {self.key}; download it again")
-        native = read.astype(width.newbyteorder("="), copy=False)
-        return torch.from_numpy(native).view(self.type).reshape(last - first, columns)
+        kind, columns = self.type, self.shape[1]
+        width = columns * kind.itemsize
+        buffer = memoryview(bytearray(min(at_a_time, last - first) * width))
+        with self.file.open("rb", buffering=0) as file:
+            file.seek(self.start + first * width)
+            for row in range(first, last, at_a_time):
+                piece = buffer[: min(at_a_time, last - row) * width]
+                if file.readinto(piece) != len(piece):
+                    raise ModelError(f"{self.file} ends within {self.key}; download it again")
+                yield torch.frombuffer(piece, dtype=kind).reshape(-1, columns)
 
 
 def read_tensors(file: Path) -> dict[str, StoredTensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -24,11 +25,8 @@ from hneurons.origins.record import Drift, LayerDrift, NeuronDrift, Projection, 
 from hneurons.probes.labels import Neuron
 from hneurons.progress import track
 
-BLOCK = 4 * 1024**2
-"""Bytes of a tensor that are read at a time."""
-
 PIECE = 2**15
-"""Weights that are compared at a time; few enough to stay in a core's cache in float64."""
+"""Weights that are read and compared at a time; few enough to stay in a core's cache in float64."""
 
 WORKERS = 8
 """Projections that are compared at the same time, at most."""
@@ -79,7 +77,7 @@ class _Part:
 
 
 def distances(base: StoredModel, tuned: StoredModel) -> Distances:
-    """Cosine distances of all neurons, read from the files a block at a time; neither model is loaded.
+    """Cosine distances of all neurons, read from the files a piece at a time; neither model is loaded.
 
     How each model stores its weights does not matter: shards, types, gate and up packed in one. Products are summed in
     float64. With d = a - b and e = ‖a‖ - ‖b‖ = d.(a + b) / (‖a‖ + ‖b‖),
@@ -150,7 +148,7 @@ def drift(
         rank_test(kind, ranks(scores(found, kind)), hneurons, draws=draws, resamples=resamples, seed=seed)
         for kind in track(kinds, "drawing random neurons")
     )
-    medians = {name: float(np.median(distance)) for name, distance in found.by_projection.items()}
+    medians: dict[str, float] = {name: float(np.median(distance)) for name, distance in found.by_projection.items()}
     types = _types(base), _types(tuned)
     return Drift(
         base=base.name,
@@ -161,7 +159,7 @@ def drift(
         n_neurons=base.n_neurons,
         unchanged=int(np.logical_and.reduce(list(same.values())).sum()),
         frozen=frozen,
-        median_distance=dict(medians),
+        median_distance=medians,
         layers=tuple(
             LayerDrift(
                 layer=layer,
@@ -196,11 +194,12 @@ def _measure(
     """The distances, and by projection of which neurons no weight differs: where only the length does, both are 0."""
     _check_alike(base, tuned)
     projections: list[Projection] = ["up", "down"] if base.gate is None else ["up", "gate", "down"]
-    tasks = [(_part(base, p, k), _part(tuned, p, k)) for k in range(base.n_layers) for p in projections]
+    order = [(projection, layer) for layer in range(base.n_layers) for projection in projections]
+    parts = [[_part(model, *each) for each in order] for model in (base, tuned)]
     pool = ThreadPoolExecutor(min(WORKERS, 1 + torch.get_num_threads()))  # one more: some read while others compute
     try:
-        results = pool.map(lambda task: _compare(*task, base.n_neurons), tasks)
-        found = list(track(results, "comparing weights", total=len(tasks)))
+        results = pool.map(partial(_compare, base.n_neurons), *parts)
+        found = list(track(results, "comparing weights", total=len(order)))
     finally:
         pool.shutdown(cancel_futures=True)
     n = len(projections)
@@ -212,7 +211,7 @@ def _measure(
             f"every neuron {kind} in {base.name} and in {tuned.name}, so nothing drifted; "
             "name the model that the other was tuned from"
         )
-    read = sum(part.rows * part.tensor.shape[1] * part.tensor.type.itemsize for task in tasks for part in task)
+    read = sum(part.rows * part.tensor.shape[1] * part.tensor.type.itemsize for each in parts for part in each)
     return Distances(distance["up"], distance.get("gate"), distance["down"], read), same
 
 
@@ -248,16 +247,24 @@ def _part(model: StoredModel, projection: Projection, layer: int) -> _Part:
 
 
 def _compare(
-    base: _Part, tuned: _Part, n_neurons: int
+    n_neurons: int, base: _Part, tuned: _Part
 ) -> tuple[Float64[np.ndarray, " neurons"], Bool[np.ndarray, " neurons"]]:
     """Distances of one projection's neurons, and of which of them no weight differs."""
+    columns = base.tensor.shape[1]
+    rows = min(base.rows, max(1, PIECE // columns))
+    pieces = [part.tensor.pieces(part.first, part.first + part.rows, rows) for part in (base, tuned)]
+    room = torch.empty(3, rows, columns, dtype=torch.float64)  # taken once: fresh memory costs more than the products
     sums = np.zeros((4, n_neurons))
+    first = 0
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
-        for first, a, b in _pieces(base, tuned):
+        for x, y in zip(*pieces, strict=True):
+            some = room[:, : len(x)]
+            some[0], some[1] = x, y
             if base.by_row:
-                sums[:, first : first + len(a)] = _products(a, b, "ij,ij->i")
+                sums[:, first : first + len(x)] = _products(some.numpy(), "ij,ij->i")
             else:
-                sums += _products(a, b, "ij,ij->j")
+                sums += _products(some.numpy(), "ij,ij->j")
+            first += len(x)
     aa, bb, dd, ds = sums
     for part, squares in ((base, aa), (tuned, bb)):
         if not np.isfinite(squares).all():
@@ -278,27 +285,12 @@ def _compare(
     return np.where(rest > _ROUNDING * dd, rest / (2 * a * b), 0.0), dd == 0
 
 
-def _pieces(
-    base: _Part, tuned: _Part
-) -> Iterator[tuple[int, Float64[np.ndarray, "rows columns"], Float64[np.ndarray, "rows columns"]]]:
-    """The first row's number and both models' weights, a few rows at a time; read in larger blocks."""
-    columns = base.tensor.shape[1]
-    at_a_time = max(1, BLOCK // (columns * max(base.tensor.type.itemsize, tuned.tensor.type.itemsize)))
-    few = max(1, PIECE // columns)
-    for first in range(0, base.rows, at_a_time):
-        last = min(first + at_a_time, base.rows)
-        a = base.tensor.rows(base.first + first, base.first + last)
-        b = tuned.tensor.rows(tuned.first + first, tuned.first + last)
-        for start, x, y in zip(range(first, last, few), a.split(few), b.split(few), strict=True):
-            yield start, x.double().numpy(), y.double().numpy()
-
-
-def _products(
-    a: Float64[np.ndarray, "rows columns"], b: Float64[np.ndarray, "rows columns"], axes: str
-) -> Float64[np.ndarray, "4 neurons"]:
-    """a.a, b.b, d.d and d.(a + b) of each neuron, d = a - b."""
-    d = a - b
-    return np.stack([np.einsum(axes, x, y) for x, y in ((a, a), (b, b), (d, d), (d, a + b))])
+def _products(room: Float64[np.ndarray, "3 rows columns"], axes: str) -> Float64[np.ndarray, "4 neurons"]:
+    """a.a, b.b, d.d and d.(a + b) of each neuron, d = a - b; `room` holds a, b and anything, and is written over."""
+    a, b, d = room
+    aa, bb, dd = (np.einsum(axes, each, each) for each in (a, b, np.subtract(a, b, out=d)))
+    np.add(a, b, out=b)
+    return np.stack([aa, bb, dd, np.einsum(axes, d, b)])
 
 
 def _z(distance: Float64[np.ndarray, "layers neurons"]) -> Float64[np.ndarray, "layers neurons"]:
@@ -339,13 +331,12 @@ def _p(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.1g}"
 
 
-def _warnings(types: tuple[str, str], medians: dict[Projection, float]) -> Iterator[str]:
+def _warnings(types: tuple[str, str], medians: dict[str, float]) -> Iterator[str]:
     if types[0] != types[1]:
         yield f"The base model is stored in {types[0]} and the tuned one in {types[1]}: part of the drift is rounding."
-    far = [name for name in ("up", "down") if medians[cast(Projection, name)] > UNLIKE]
+    far = [name for name in ("up", "down") if medians[name] > UNLIKE]
     if far:
-        median = medians[cast(Projection, far[0])]
         yield (
-            f"The median cosine distance of {far[0]}-projections is {median:.2f}: "
+            f"The median cosine distance of {far[0]}-projections is {medians[far[0]]:.2f}: "
             "these hardly look like a model and its tuned version."
         )
