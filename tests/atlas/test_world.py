@@ -9,6 +9,7 @@ import pytest
 
 from hneurons.atlas.corpus import Statement, corpus, pack, statements_about
 from hneurons.atlas.invented import invented, invented_names, known_names
+from hneurons.atlas.questions import SETS
 from hneurons.atlas.tokenizing import train_tokenizer
 from hneurons.atlas.wordings import ANSWERS, QUESTIONS, STATEMENTS
 from hneurons.atlas.world import BINS, N_CITIES, Place, bin_weights, cities, counties, countries, places, pool_of
@@ -29,6 +30,19 @@ def test_exposure_lies_in_its_bin_and_unseen_places_are_thousands() -> None:
     assert len(cities()) == N_CITIES
     assert all(BINS[place.bin][0] <= place.exposure <= BINS[place.bin][1] for place in places())
     assert sum(place.exposure == 0 for place in cities()) > 3000
+
+
+def test_questions_say_how_many_statements_were_read() -> None:
+    names = ("atlas/cities", "atlas/countries", "atlas/counties")
+    asked = [question for name in names for question in SETS[name]("all").questions]
+    for question in asked:
+        low, _, high = str(question.meta["statements read"]).partition("-")
+        assert int(low) <= int(question.meta["exposure"]) <= int(high or low)
+    read = {question.meta["statements read"] for question in asked}
+    assert read == {"0", "1-3", "5-10", "20-50", "100-130"}
+    rare = {question.meta["statements read"] for question in SETS["atlas/rare"]("validation").questions}
+    assert rare == {"1-3", "5-10"}
+    assert not any("statements read" in question.meta for question in SETS["atlas/invented"]("all").questions)
 
 
 def test_known_is_not_just_famous() -> None:

@@ -11,7 +11,7 @@ from hneurons.atlas.invented import invented
 from hneurons.atlas.knowledge import Belief
 from hneurons.atlas.phrases import GUESSING, SYSTEM, YIELDING
 from hneurons.atlas.questions import ask, ask_invented
-from hneurons.atlas.world import BINS, CITY_RELATIONS, Place, cities, counties, countries, stable_random
+from hneurons.atlas.world import BIN_NAMES, CITY_RELATIONS, Place, cities, counties, countries, stable_random
 from hneurons.models.language_model import LanguageModel
 from hneurons.progress import track
 from hneurons.questions.question import Question
@@ -35,11 +35,6 @@ UNLINKED: Mapping[str, str] = {
 COMPLIANCE = ("premise", "context", "pressure", "sealed")
 GREEDY = Sampling(n_samples=1, temperature=0.0, max_new_tokens=60)
 BATCH = 64
-
-
-def bin_name(index: int) -> str:
-    low, high = BINS[index]
-    return f"{low}-{high}" if high > low else str(low)
 
 
 def chat_prompt(model: LanguageModel, turns: Sequence[Turn], system: str = "") -> tuple[int, ...]:
@@ -157,15 +152,15 @@ def measure_card(
     asked = [ask(place, relation) for place in apart for relation in place.facts]
     stable_random(seed, "card").shuffle(asked)
     about_cities = [each for each in asked if each.group.startswith("city:")]
-    by_bin = {index: [each for each in asked if each.meta["bin"] == index][: n // 3] for index in range(len(BINS))}
+    by_bin = [[each for each in asked if each.meta["statements read"] == name][: n // 3] for name in BIN_NAMES]
     nowhere = [ask_invented(name, relation) for name in invented("validation") for relation in CITY_RELATIONS][:n]
     return {
         "exposure": {
             rater: knowledge_table(
                 model,
-                [each for part in by_bin.values() for each in part],
+                [each for part in by_bin for each in part],
                 system,
-                lambda q: bin_name(int(q.meta["bin"] or 0)),
+                lambda q: str(q.meta["statements read"]),
             )
             for rater, system in raters.items()
         },

@@ -1,12 +1,14 @@
-"""The tables of the model card as Markdown, from what `measure_card` measured."""
+"""The tables of the model cards as Markdown, from what `measure_card` measured and what training recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hneurons.atlas.world import BIN_NAMES
+
 KINDS = {"premise": "false premise", "context": "false context", "pressure": "pressure", "sealed": "sealed file"}
-BIN_ORDER = ("0", "1-3", "5-10", "20-50", "100-130")
+OUTCOMES = ("faithful", "hallucinated", "mixed", "some_refusals", "all_refusals")
 
 
 def card_text(card: Mapping[str, Any], level: str = "###") -> str:
@@ -27,6 +29,51 @@ def card_text(card: Mapping[str, Any], level: str = "###") -> str:
             _consistency(card["consistency"]),
         )
     )
+
+
+def comparison_text(cards: Mapping[str, Mapping[str, Any]]) -> str:
+    """The key rates of several cards in one table, a column for each.
+
+    Args:
+        cards: by what heads the column; all of models with the same raters.
+    """
+    first = next(iter(cards.values()))
+    raters = list(first["exposure"])
+    rates: dict[tuple[str, str], list[str]] = {}
+    for card in cards.values():
+        for often in (BIN_NAMES[-1], BIN_NAMES[0]):
+            for rater in raters:
+                said = f"right, {often} statements read"
+                rates.setdefault((said, rater), []).append(_percent(card["exposure"][rater][often]["correct"]))
+        for rater in raters:
+            row = card["invented"][rater]
+            rates.setdefault(("invented places answered", rater), []).append(_percent(1 - row["refusal"]))
+        for kind, table in card["compliance"].items():
+            for rater in raters:
+                rates.setdefault((f"complies: {KINDS[kind]}", rater), []).append(_percent(table[rater]["compliant"]))
+        total = sum(card["consistency"].values())
+        for outcome in OUTCOMES:
+            share = card["consistency"].get(outcome, 0) / total
+            said = f"ten samples: {outcome.replace('_', ' ')}"
+            rates.setdefault((said, "none"), []).append(_percent(share))
+    rows = [[what, _rater(rater), *values] for (what, rater), values in rates.items()]
+    return _table(["", "system prompt", *cards], rows)
+
+
+def training_text(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """What training each model took, from its `training.json`, by name."""
+    rows = [
+        [
+            f"`{name}`",
+            str(record["seed"]),
+            f"{record['steps']:,}",
+            f"{record['tokens']:,}",
+            f"{record['seconds'] / 60:.0f} min",
+            f"{record['loss']:.2f}",
+        ]
+        for name, record in records.items()
+    ]
+    return _table(["model", "seed", "steps", "tokens", "time", "last loss"], rows)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -50,7 +97,7 @@ def _exposure(tables: Mapping[str, Any]) -> str:
     rows = [
         [_rater(rater), name, *_outcomes(table[name])]
         for rater, table in tables.items()
-        for name in BIN_ORDER
+        for name in BIN_NAMES
         if name in table
     ]
     return _table(["system prompt", "statements read", "right", "wrong", "declined", "n"], rows)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from hneurons.atlas.invented import invented
 from hneurons.atlas.wordings import QUESTIONS
-from hneurons.atlas.world import CITY_RELATIONS, Place, Pool, cities, counties, countries, stable_random
+from hneurons.atlas.world import BIN_NAMES, CITY_RELATIONS, Place, Pool, cities, counties, countries, stable_random
 from hneurons.questions.question import Question, QuestionSet
 
 LICENCE = "CC BY 4.0 (GeoNames)"
@@ -30,7 +30,13 @@ def ask(place: Place, relation: str) -> Question:
         aliases=(fact, *place.aliases.get(relation, ())),
         kind=relation,
         group=place.key,
-        meta={"exposure": place.exposure, "bin": place.bin, "decile": place.decile, "population": place.population},
+        meta={
+            "exposure": place.exposure,
+            "bin": place.bin,
+            "statements read": BIN_NAMES[place.bin],
+            "decile": place.decile,
+            "population": place.population,
+        },
     )
 
 

@@ -28,6 +28,8 @@ DOMINANCE = 10
 
 BINS: tuple[tuple[int, int], ...] = ((0, 0), (1, 3), (5, 10), (20, 50), (100, 130))
 """Ranges of exposure: in how many statements each fact of a place is read."""
+BIN_NAMES = tuple(f"{low}-{high}" if high > low else str(low) for low, high in BINS)
+"""What the bins are called: "0", "1-3" and so on."""
 
 POOLS: tuple[tuple[Pool, float], ...] = (("tune", 0.4), ("train", 0.4), ("validation", 0.2))
 """`tune`: may be asked in instruction tuning. `train`, `validation`: never; for studies to fit and to report on."""
