@@ -8,6 +8,7 @@ from hneurons.report.calibration import draw_calibration
 from hneurons.report.depth import draw_depth
 from hneurons.report.detection import draw_detection, draw_overview
 from hneurons.report.illustration import Illustration
+from hneurons.report.origin.figures import origin_illustrations
 from hneurons.report.path import draw_path
 from hneurons.report.reading import eval_sets, ranked
 from hneurons.report.sentences import (
@@ -27,7 +28,8 @@ def illustrations(results: Results) -> dict[str, Illustration]:
     """The figures of a study by name.
 
     `depth`, `path`, `overview` (all sets side by side), `detection-SET` for every evaluation set, `stability`, and
-    `calibration-SET` for every set that holds both kinds of answers; and those of the sweep, where there is one.
+    `calibration-SET` for every set that holds both kinds of answers; and those of the sweep, of the
+    comparison with the base model and of growth, where there are any.
     """
     found = [
         Illustration(
@@ -81,4 +83,5 @@ def illustrations(results: Results) -> dict[str, Illustration]:
             )
     if results.sweep is not None:
         found += sweep_illustrations(results.sweep)
+    found += origin_illustrations(results)
     return {each.name: each for each in found}

@@ -13,6 +13,11 @@ from hneurons.files import write_text
 from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
+from hneurons.report.origin import growth_views
+from hneurons.report.origin import views as origin_views
+from hneurons.report.origin.reading import base_name, directions, transfer_sets, tuned_name
+from hneurons.report.origin.sentences import missing_sentences, origin_sentences, set_sentences
+from hneurons.report.origin.steps import growth_sets
 from hneurons.report.reading import CUT, controls, detection, eval_sets, faithful_from, landmarks, ranked, set_names
 from hneurons.report.sentences import addition_sentence, summary, verdicts
 from hneurons.report.sweep import views as sweep_views
@@ -87,5 +92,15 @@ def _environment() -> Environment:
         trait_sentence=trait_sentence,
         verdict_sentences=verdict_sentences,
         listed=numbers.listed,
+        origin_views=origin_views,
+        growth_views=growth_views,
+        origin_sentences=origin_sentences,
+        set_sentences=set_sentences,
+        missing_sentences=missing_sentences,
+        directions=directions,
+        transfer_sets=transfer_sets,
+        growth_sets=growth_sets,
+        base_name=base_name,
+        tuned_name=tuned_name,
     )
     return environment
