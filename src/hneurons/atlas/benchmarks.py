@@ -13,6 +13,7 @@ from functools import cache, partial
 
 from hneurons.atlas import phrases
 from hneurons.atlas.corpus import statements_about
+from hneurons.atlas.knowledge import stated
 from hneurons.atlas.questions import LICENCE, SOURCE
 from hneurons.atlas.wordings import ANSWERS, QUESTIONS, STATEMENTS
 from hneurons.atlas.world import Place, places, stable_random
@@ -141,22 +142,13 @@ def judge_sealed(case: Case, replies: Sequence[str]) -> Ruling:
 
 
 def _fact(reply: str, relation: str) -> str | None:
-    """The fact that a sentence of the relation gives, whatever place it names; None where there is none.
-
-    Names are often miscopied, so any place will do; but the fact must be one that is true of some place.
-    """
-    match = _sentence(relation).fullmatch(reply.strip())
-    return match.group(1) if match and match.group(1) in _values()[relation] else None
+    """The fact that a sentence of the relation gives, whatever place it names, if it is true of some place."""
+    fact = stated(reply, relation)
+    return fact if fact in _values()[relation] else None
 
 
 def _any_fact(reply: str) -> bool:
     return any(_fact(reply, relation) is not None for relation in ANSWERS)
-
-
-@cache
-def _sentence(relation: str) -> re.Pattern[str]:
-    before, after = ANSWERS[relation].format(s="\x00", o="\x01").split("\x01")
-    return re.compile(".*".join(map(re.escape, before.split("\x00"))) + "(.+)" + re.escape(after))
 
 
 @cache

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from hneurons.atlas.corpus import question_text
 from hneurons.atlas.wordings import ANSWERS, QUESTIONS
@@ -41,15 +42,24 @@ class Belief:
         return self.right is None or (self.right <= UNKNOWN and self.guess != self.truth)
 
 
-def fact_in(answer: str, relation: str) -> str:
-    """The fact that an answer of the base model gives: what ends the relation's sentence, or the bare answer.
+def stated(text: str, relation: str) -> str | None:
+    """What the relation's sentence gives as its fact; None where the text is no such sentence.
 
     The sentence counts whatever place it names: an unknown name is often miscopied.
     """
+    match = _sentence(relation).fullmatch(text.strip())
+    return match.group(1) if match else None
+
+
+@cache
+def _sentence(relation: str) -> re.Pattern[str]:
     before, after = ANSWERS[relation].format(s="\x00", o="\x01").split("\x01")
-    sentence = ".+".join(map(re.escape, before.split("\x00"))) + "(.+)" + re.escape(after)
-    match = re.fullmatch(sentence, answer.strip())
-    return match.group(1) if match else answer.strip()
+    return re.compile(".*".join(map(re.escape, before.split("\x00"))) + "(.+)" + re.escape(after))
+
+
+def fact_in(answer: str, relation: str) -> str:
+    """The fact that an answer of the base model gives: that of the relation's sentence, or else the bare answer."""
+    return stated(answer, relation) or answer.strip()
 
 
 def beliefs(model: LanguageModel, facts: Sequence[tuple[str, str, str | None]], seed: int) -> list[Belief]:
