@@ -131,12 +131,8 @@ def test_one_parser_reads_every_wording_as_by_hand() -> None:
         if place.kind == "city":
             fields = {"country": place.facts["country"], "continent": "Mars", "zone": place.facts["time zone"]}
             texts += [wording.format(s=place.name, **fields) for wording in COMPOUNDS]
-        texts += [
-            f"{place.name} is in a country I do not know.",
-            "The capital of  is Paris.",
-            " is in Chad.",
-            "is in .",
-        ]
+        texts += [f"{place.name} is in a country I do not know.", " is in Chad.", "is in ."]
+        texts += ["The capital of  is Paris.", "Lyon is in Mali is in Chad.", "The capital of Chad is what is Paris."]
         texts += [opening + text for opening in before for text in texts[:30]]
         for text in texts:
             for relation in ANSWERS:
