@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -297,16 +298,19 @@ def _origin(results: Results) -> OriginFound | None:
 
 def layer_shares(neurons: Sequence[Neuron], n_layers: int) -> tuple[LayerShare, ...]:
     """The share of `neurons` in every layer; empty where there are none."""
-    counts = np.bincount([layer for layer, _ in neurons], minlength=n_layers) if neurons else []
+    if not neurons:
+        return ()
+    held = Counter(layer for layer, _ in neurons)
     shares = []
-    for layer, n in enumerate(counts):
-        low, high = wilson(int(n), len(neurons))
-        share = int(n) / len(neurons)
+    for layer in range(n_layers):
+        n = held[layer]
+        low, high = wilson(n, len(neurons))
+        share = n / len(neurons)
         shares.append(
             LayerShare(
                 layer=layer,
                 depth=(layer + 0.5) / n_layers,
-                n=int(n),
+                n=n,
                 share=share,
                 low=low,
                 high=high,

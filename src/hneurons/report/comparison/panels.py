@@ -45,11 +45,11 @@ class Mark:
 def draw_ratio(found: SideBySide, palette: Palette) -> Figure:
     """The share of H-Neurons, and how much of the list two halves of the questions share."""
     figure, panels, where = _panels(found.runs, 2, palette)
-    for axes, title, read in (
-        (panels[0], "H-Neurons, per mille of all neurons", lambda run: run.per_mille),
-        (panels[1], "overlap of two halves' selections (Jaccard)", lambda run: run.jaccard),
+    for axes, title, values in (
+        (panels[0], "H-Neurons, per mille of all neurons", [run.per_mille for run in where.runs]),
+        (panels[1], "overlap of two halves' selections (Jaccard)", [run.jaccard for run in where.runs]),
     ):
-        marks = [Mark(run.label, _bare(read(run))) for run in where.runs]
+        marks = [Mark(run.label, _bare(value)) for run, value in zip(where.runs, values, strict=True)]
         scatter(axes, where, marks, palette)
         axes.set_ylim(bottom=0, top=1.25 * max([each.figure.value or 0.0 for each in marks] + [0.01]))
         head(axes, title, palette)
@@ -191,7 +191,7 @@ def scatter(axes: Axes, where: Places, marks: Sequence[Mark], palette: Palette) 
         left = 0.0 if joined[0].second is None else -BESIDE / 2
         (line,) = axes.plot(
             [where.x[each.label] for each in joined],
-            [each.figure.value for each in joined],
+            [value for each in joined if (value := each.figure.value) is not None],
             color=palette.data,
             linewidth=0.9,
             alpha=0.45,
