@@ -19,7 +19,7 @@ def demo(
 ) -> None:
     """Find the H-Neurons of a bundled model, turn them, trace them to its base model, and write the report.
 
-    It takes about 30 minutes on two cores.
+    Finding and turning them takes about 17 minutes on two cores.
 
     Stop it whenever you like; the same command goes on where it stopped.
     """

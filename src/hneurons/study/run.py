@@ -195,4 +195,4 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         for key in sorted({*old, *new}):
             yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else key)
     elif old != new:
-        yield f"{where}: {old} there, {new} now"
+        yield f"{where}: {old} there, {new} now".replace("\n", "\\n")
