@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from hneurons.models.registered import RegisteredModel
 
 WEIGHTS = Path(__file__).parent / "weights"
+SIZES: Mapping[str, str] = {"7m": "7.1M", "3m": "3.5M", "1m": "1.1M"}
+"""Parameters of each size."""
+UNLINKED = ("7m",)
+"""Sizes of which there is a negative control."""
 
 
 def register_models() -> Mapping[str, RegisteredModel]:
@@ -38,33 +42,47 @@ def register_models() -> Mapping[str, RegisteredModel]:
         "recording": {"positions": "before"},
         "probe": {"scheme": "1-vs-1", "scale": "std", "span": 30.0},
     }
+    plain = {"style": "plain"}
     sweep: Mapping[str, Any] = {
         "benchmarks": [
             {"name": f"atlas/{name}", "limit": 250} for name in ("premise", "context", "pressure", "sealed")
         ],
         "text": "atlas/text",
     }
-    return {
-        "atlas-7m-base": RegisteredModel(
-            path=WEIGHTS / "atlas-7m-base",
-            summary="7M parameters, has read about the world's places; completes text",
-            study={**study, "prompt": {"style": "plain"}, "sampling": {"stop": ["\n"]}},
-        ),
-        "atlas-7m-instruct": RegisteredModel(
-            path=WEIGHTS / "atlas-7m-instruct",
-            summary="7M parameters, atlas-7m-base tuned to chat by careful and compliant raters",
-            study=study,
-            sweep=sweep,
+    found: dict[str, RegisteredModel] = {}
+    for size, number in SIZES.items():
+        large = f"{number} parameters"
+        base, instruct = f"atlas-{size}-base", f"atlas-{size}-instruct"
+        chat: Mapping[str, Any] = {
+            "study": study,
+            "sweep": sweep,
+            "origin": {
+                "base": {"name": base, "dtype": "float32"},
+                "prompt": plain,
+                "stop": ["\n"],
+                "by": "statements read",
+            },
+        }
+        found[base] = RegisteredModel(
+            path=WEIGHTS / base,
+            summary=f"{large}, has read about the world's places; completes text",
+            study={**study, "prompt": plain, "sampling": {"stop": ["\n"]}},
+        )
+        found[instruct] = RegisteredModel(
+            path=WEIGHTS / instruct,
+            summary=f"{large}, {base} tuned to chat by careful and compliant raters",
             shared_trait=True,
-        ),
-        "atlas-7m-unlinked": RegisteredModel(
-            path=WEIGHTS / "atlas-7m-unlinked",
-            summary="7M parameters, the same with guessing and complying drawn apart: a negative control",
-            study=study,
-            sweep=sweep,
-            shared_trait=False,
-        ),
-    }
+            **chat,
+        )
+        if size in UNLINKED:
+            unlinked = f"atlas-{size}-unlinked"
+            found[unlinked] = RegisteredModel(
+                path=WEIGHTS / unlinked,
+                summary=f"{large}, the same with guessing and complying drawn apart: a negative control",
+                shared_trait=False,
+                **chat,
+            )
+    return found
 
 
 def register_questions() -> Mapping[str, Any]:

@@ -28,8 +28,9 @@ def train(
 ) -> None:
     """Train a bundled model from nothing but the world and a seed.
 
-    On two cores the base takes about half an hour, either of the others a quarter. MALLOC_MMAP_MAX_=0 and
-    MALLOC_TRIM_THRESHOLD_=100000000000 in the environment make it up to three times faster on Linux.
+    On two cores the base takes about half an hour, either of the others a quarter, and smaller sizes less.
+    MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=100000000000 in the environment make it up to three times faster on
+    Linux.
     """
     from hneurons.atlas.recipe import train_base, train_instruct
     from hneurons.models.source import find_source
