@@ -170,7 +170,10 @@ def drift_sentence(drift: Drift) -> str:
             "undefined": "by an amount that cannot be compared",
         }
         told = [f"{words[spared(each)]} by {each.score} (mean rank {decimal(each.mean_rank.value)})" for each in other]
-        said += f" It depends on the weights that are read: they changed {listed(told)}."
+        said += (
+            f" Read by other weights, it comes out otherwise in {len(other)} of {len(drift.tests) - 1} looks: they "
+            f"changed {listed(told)}. The looks share their weights, so one of several says little."
+        )
     return " ".join([said, *beware_sentences(drift)])
 
 
