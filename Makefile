@@ -26,7 +26,7 @@ install: $(VENV)/.installed  ## the environment, with hneurons in it
 
 install-dev: $(VENV)/.installed-dev  ## the same with everything for development
 
-demo: install  ## find the H-Neurons of the bundled model and turn them; writes runs/demo
+demo: install  ## find the H-Neurons of the bundled model, turn and trace them; writes runs/demo
 	$(BIN)/hneurons demo --out runs/demo
 
 test: install-dev  ## the tests
