@@ -17,7 +17,6 @@ from tests.study.conftest import ONE_DAY
 from hneurons.contributions import ContributionStore
 from hneurons.errors import ConfigChangedError, ModelError, ProbeMismatchError, RunError
 from hneurons.files import read_json, write_json
-from hneurons.models.source import find_source
 from hneurons.origins.record import Origin
 from hneurons.probes.probe import Probe
 from hneurons.questions.question import Question
@@ -304,7 +303,7 @@ def test_interrupted_and_resumed_it_ends_the_same(traced: Run, done: Run, tmp_pa
     trace(run, settings(forward=False))
     assert found(run).missing == {"forward": "only backward transfer was asked for"}
     with pytest.raises(KeyboardInterrupt):
-        trace(run, settings(), Stops(6))
+        trace(run, settings(), Stops(2))
     assert not run.origin_found.exists()  # of other settings than those at work now
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracing, "drift", interrupted)
@@ -326,7 +325,7 @@ def interrupted(*_: object, **__: object) -> None:
 def test_lost_parts_are_made_again_and_the_end_is_the_same(traced: Run, copy: Run) -> None:
     base = base_of(copy)
     (base.responses("in-domain") / "part-00001.parquet").unlink()
-    for lost in (base.judged, base.fit, copy.origin_found):
+    for lost in (base.judged, copy.origin_found):
         lost.unlink()
     shutil.rmtree(base.contributions("invented"))
     state = origin_state(copy)
@@ -360,26 +359,22 @@ def test_results_hold_what_was_found(copy: Run) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_a_base_model_that_knows_nothing_has_no_auroc(
-    done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Random weights in the base model's shape: wrong answers only, so there is nothing to tell apart."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    source, blank = Path(find_source(BASE).location), tmp_path / "blank"
-    shutil.copytree(source, blank, ignore=shutil.ignore_patterns("*.safetensors"))
-    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source)).float().save_pretrained(blank)
+def test_a_base_model_that_is_right_on_nothing_has_no_auroc(done: Run, tmp_path: Path) -> None:
+    """There is nothing to tell apart, and no faithful answer to stand beside invented places."""
     run = Run.open(shutil.copytree(done.path, tmp_path / "run"))
-    short = run.config.sampling.model_copy(update={"max_new_tokens": 4})
-    write_json(run.path / "config.json", run.config.model_copy(update={"sampling": short}).model_dump(mode="json"))
-    run = Run.open(run.path)
-    origin = trace(run, settings(str(blank), forward=False))
+    base = nested_run(run, run.origin / "base", ModelSettings(name=BASE, dtype="float32"), settings())
+    copy_questions(run, base)
+    base.responses("in-domain").mkdir(parents=True)
+    hard = [each.model_copy(update={"aliases": ("zzzz",)}) for each in read_questions(run, "in-domain")]
+    base.questions("in-domain").write_text("".join(each.model_dump_json() + "\n" for each in hard))
+    origin = trace(run, settings(forward=False))
     asked = {each.eval_set: each for each in origin.asked}
-    assert asked["in-domain"].accuracy.value < 0.05
-    assert [row.auroc.value for row in origin.backward.figures] == [None] * len(origin.backward.figures)
+    assert asked["in-domain"].accuracy.value == 0
+    assert asked["in-domain"].verdicts["incorrect"] > 50
+    assert {(each.faithful, each.hallucinated) for each in origin.asked} == {(0, 0)}
+    assert {row.auroc.value for row in origin.backward.figures} == {None}
     assert all(row.auroc.reason for row in origin.backward.figures)
     assert all("AUROC is not defined" in each.sentence for each in origin.backward.findings)
-    assert (asked["invented"].faithful, asked["invented"].hallucinated) == (0, 0)
     assert origin.forward is None
     write_results(run)
     assert read_results(run).origin == origin
