@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.study.conftest import ONE_DAY
 
+from hneurons.files import read_json
 from hneurons.study.run import Run
 from hneurons.study.stages import stage_states
 
@@ -27,7 +29,8 @@ def artifacts(path: Path) -> dict[str, bytes]:
 
 def start(config: Path, out: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "hneurons.cli", "study", "--config", str(config), "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "CI": "1"})
+    environment = {**os.environ, **ONE_DAY, "CI": "1"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
 def kill_until_done(config: Path, out: Path, delays: list[float]) -> int:
@@ -82,6 +85,10 @@ def compare(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
     names = (set(found) | set(expected)) - {"report.html"}
     assert not [name for name in names if found.get(name) != expected.get(name)]
     assert "results.json" in names
+
+
+def test_the_day_is_the_same_on_either_side_of_midnight(finished: Run) -> None:
+    assert read_json(finished.probe / "probe.json")["provenance"]["date"] == "2026-01-01"
 
 
 def test_the_comparison_sees_a_single_changed_byte(finished: Run) -> None:
