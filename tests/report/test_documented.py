@@ -15,7 +15,7 @@ from hneurons.compliance.benchmark import BenchmarkRequest
 from hneurons.compliance.settings import SweepSettings
 from hneurons.endpoint import Account
 from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.origins.record import SetAsked, Transfer, TransferControl, Transferred, TransferFinding
+from hneurons.origins.record import SetAsked, Transfer, TransferControl, TransferFinding, Transferred
 from hneurons.probes.bootstrap import Estimate
 from hneurons.probes.controls import Band
 from hneurons.study.config import SetSettings, StudyConfig
@@ -112,7 +112,18 @@ def test_every_field_of_the_results_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["known_intact", "jaccard", "better", "weights_digest", "values", "high_bound", "threshold", "carries", "matched_p_more"]
+    "field",
+    [
+        "known_intact",
+        "jaccard",
+        "better",
+        "weights_digest",
+        "values",
+        "high_bound",
+        "threshold",
+        "carries",
+        "matched_p_more",
+    ],
 )
 def test_a_field_that_is_not_documented_is_found(field: str) -> None:
     page = (DOCS / "results.md").read_text(encoding="utf-8")
