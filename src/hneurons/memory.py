@@ -12,7 +12,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep large blocks for reuse; for a program of its own, not for a library.
 
     glibc gives every large block back to the system as soon as it is freed, and takes it anew, page by page, for the
-    next layer of a forward pass on the CPU. Kept, the same pass takes less time: `benchmarks/memory.py` measures how much.
+    next layer of a forward pass on the CPU. Kept, the same pass takes less time; how much less, `benchmarks/memory.py`
+    measures.
 
     Returns:
         Whether the allocator is one that can be told so (glibc); elsewhere nothing happens.
