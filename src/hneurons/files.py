@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or directory of that name is one that a write began and, if nobody is writing, never finished."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 @contextmanager

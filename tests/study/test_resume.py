@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from tests.study.conftest import ONE_DAY
 
-from hneurons.files import read_json
+from hneurons.files import atomic_path, read_json
+from hneurons.study.config import make_config
 from hneurons.study.run import Run
 from hneurons.study.stages import stage_states
 
@@ -67,6 +69,21 @@ def test_killed_once_it_ends_the_same(finished: Run, small_config: Path, tmp_pat
     assert again.returncode == 0, errors.decode()
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before  # what was done is not done again
     compare(artifacts(out), artifacts(finished.path))
+
+
+def test_what_a_killed_process_was_writing_is_removed(small_config: Path, tmp_path: Path) -> None:
+    run = Run.start(tmp_path / "run", make_config(small_config))
+    part = run.responses("train") / "part-00003.parquet"
+    with atomic_path(part) as temporary:
+        temporary.write_bytes(b"half")
+        left = Path(shutil.copy(temporary, temporary.with_name(temporary.name.replace("00003", "00004"))))
+    nested = Path(shutil.copytree(left.parent, run.origin / "base" / "responses"))  # may be being written: not its own
+    kept = left.with_name(".part-00003.parquet.tmp")  # not of ours
+    kept.write_bytes(b"")
+    with run.locked():
+        assert not left.exists()
+    assert kept.exists()
+    assert (nested / left.name).exists()
 
 
 @pytest.mark.slow

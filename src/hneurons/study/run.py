@@ -23,6 +23,7 @@ A stage is done when what it writes is there; nothing else is remembered, so a r
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from hneurons.errors import ConfigChangedError, CorruptRunError, RunError
-from hneurons.files import read_json, write_json
+from hneurons.files import is_temporary, read_json, write_json
 from hneurons.study.config import StudyConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -173,7 +174,19 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(f"another process works on {self.path}; wait for it, or give another --out") from None
+            self._remove_unfinished()
             yield
+
+    def _remove_unfinished(self) -> None:
+        """Remove what a killed process was writing; a nested run, which has a lock of its own, does so for itself."""
+        for directory, inner, files in os.walk(self.path):
+            if Path(directory) == self.path:
+                inner[:] = [name for name in inner if name != self.origin.name]
+            for name in [each for each in inner if is_temporary(each)]:
+                inner.remove(name)
+                shutil.rmtree(Path(directory) / name, ignore_errors=True)
+            for name in filter(is_temporary, files):
+                (Path(directory) / name).unlink(missing_ok=True)
 
 
 def read_record(file: Path, kind: type[M]) -> M:
