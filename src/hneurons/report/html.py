@@ -6,7 +6,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from hneurons.files import write_text
@@ -18,6 +18,7 @@ from hneurons.report.origin import views as origin_views
 from hneurons.report.origin.reading import base_name, directions, transfer_sets, tuned_name
 from hneurons.report.origin.sentences import missing_sentences, origin_sentences, set_sentences
 from hneurons.report.origin.steps import growth_sets
+from hneurons.report.page import POLICY, make_environment
 from hneurons.report.reading import CUT, controls, detection, eval_sets, faithful_from, landmarks, ranked, set_names
 from hneurons.report.sentences import addition_sentence, summary, verdicts
 from hneurons.report.sweep import views as sweep_views
@@ -27,9 +28,6 @@ from hneurons.report.wording import in_words
 from hneurons.study.evaluating import RANDOM
 from hneurons.study.results import Results, read_results
 from hneurons.study.run import Run
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-"""Content security policy: whatever a model or a question set has slipped in, nothing runs and nothing is fetched."""
 
 
 def write_report(run: Run) -> Path:
@@ -61,13 +59,7 @@ def render(results: Results, provenance: Provenance | None = None) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("hneurons.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment()
     environment.filters.update(
         {name: getattr(numbers, name) for name in ("count", "decimal", "percent", "regular", "estimate", "address")},
         difference=numbers.difference,

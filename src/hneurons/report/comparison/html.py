@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from hneurons.files import write_text
@@ -14,7 +14,7 @@ from hneurons.report.comparison import views
 from hneurons.report.comparison.figures import comparison_illustrations
 from hneurons.report.comparison.reading import set_names, sizes, swept
 from hneurons.report.comparison.sentences import cautions, summary
-from hneurons.report.html import POLICY
+from hneurons.report.page import POLICY, make_environment
 from hneurons.study.side_by_side import SideBySide
 
 
@@ -43,13 +43,7 @@ def render_comparison(found: SideBySide) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("hneurons.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment()
     environment.filters.update(count=numbers.count)
     environment.globals.update(counted=numbers.counted, views=views)
     return environment
