@@ -110,8 +110,13 @@ def test_runs_that_were_not_swept_or_traced_are_left_out(plain_figures: None) ->
     assert row[:2] == ["1 one", origin.base.name]
     assert origin.backward is not None
     assert origin.drift is not None
-    refit = [each.auroc for each in origin.backward.figures if each.detector == "H-Neurons, refit"]
-    assert row[2:6] == [plain(each) if each.value is not None else "–" for each in refit]
+    refit = {each.eval_set: each.auroc for each in origin.backward.figures if each.detector == "H-Neurons, refit"}
+    random = {each.eval_set: each.auroc for each in origin.backward.controls if each.control == "random neurons"}
+    for cell, (name, auroc) in zip(row[2:6], refit.items(), strict=True):
+        if auroc.value is None:
+            assert cell == "–", name
+        else:
+            assert cell == f"{plain(auroc)}; random {random[name].low:.3f} to {random[name].high:.3f}", name
     (test,) = [each for each in origin.drift.tests if each.score == "up+down"]
     assert row[6:8] == [plain(test.mean_rank), f"{test.matched.low:.3f} to {test.matched.high:.3f}"]
     assert "of unknown size" not in page.words

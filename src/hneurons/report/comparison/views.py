@@ -12,7 +12,7 @@ from hneurons.report.comparison.reading import size
 from hneurons.report.numbers import NONE, count, decimal, p_value, points_spread, regular, spread
 from hneurons.report.sweep.views import VERDICTS, moved
 from hneurons.report.views import Cell, plain
-from hneurons.study.side_by_side import AskedAlike, RunFound, SideBySide
+from hneurons.study.side_by_side import AskedAlike, OriginFound, RunFound, SideBySide
 
 ABOVE = {True: "above", False: "NOT above", None: NONE}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -163,7 +163,8 @@ class OriginLine:
 
 def origin_sets(found: SideBySide) -> list[str]:
     """The sets on which any run was carried over to its base model."""
-    return list(dict.fromkeys(name for run in found.runs if run.origin for name in run.origin.backward))
+    carried = {name for run in found.runs if run.origin for name in run.origin.backward}
+    return [each.name for each in found.sets if each.name in carried]
 
 
 def origin_lines(found: SideBySide) -> list[OriginLine]:
@@ -179,7 +180,7 @@ def origin_lines(found: SideBySide) -> list[OriginLine]:
                 number,
                 run.label,
                 origin.base,
-                tuple(plain(origin.backward[name]) if name in origin.backward else Cell(NONE) for name in names),
+                tuple(_carried(origin, name) for name in names),
                 plain(test.mean_rank) if test else Cell(NONE),
                 _band(test.matched) if test else NONE,
                 p_value(test.matched_p) if test else NONE,
@@ -187,6 +188,16 @@ def origin_lines(found: SideBySide) -> list[OriginLine]:
             )
         )
     return lines
+
+
+def _carried(origin: OriginFound, name: str) -> Cell:
+    """AUROC on the base model's answers, with the range of as many random neurons that were carried over likewise."""
+    if name not in origin.backward:
+        return Cell(NONE)
+    cell = plain(origin.backward[name])
+    random = origin.backward_random.get(name)
+    beside = f"random {_band(random)}" if random is not None and random.values else ""
+    return Cell(cell.value, "; ".join(filter(None, (cell.range, beside))), cell.why)
 
 
 def setting_lines(found: SideBySide) -> list[list[str]]:
