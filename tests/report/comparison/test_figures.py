@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from tests.report.artists import marks, only
 from tests.report.synthetic_compare import LAYERS, NEURONS, PARAMETERS, compared, make_run, make_three
 
 from hneurons.report.comparison.figures import comparison_illustrations
@@ -24,15 +24,6 @@ BAD = "$x$ <b>&\nlong" + "g" * 60
 
 def drawn(found: SideBySide, name: str) -> Figure:
     return comparison_illustrations(found)[name].figure()
-
-
-def marks(place: Axes | Figure, name: str) -> list[Artist]:
-    return place.findobj(lambda artist: artist.get_gid() == name)
-
-
-def only(place: Axes | Figure, name: str) -> Artist:
-    (found,) = marks(place, name)
-    return found
 
 
 def at(place: Axes, name: str) -> tuple[list[float], list[float]]:

@@ -8,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from tests.report.artists import marks, only
 from tests.report.synthetic_origin import make_growth, make_origin
 
 from hneurons.origins.record import Growth, Origin, TransferControl, Transferred
@@ -22,32 +23,8 @@ from hneurons.study.results import Results
 SHOWN = ("H-Neurons, refit", "H-Neurons", "token entropy", "token log-probability", "hidden state, best layer")
 
 
-@pytest.fixture(scope="module")
-def origin() -> Origin:
-    return make_origin()
-
-
-@pytest.fixture(scope="module")
-def growth() -> Growth:
-    return make_growth()
-
-
-@pytest.fixture(scope="module")
-def traced(results: Results, origin: Origin, growth: Growth) -> Results:
-    return results.model_copy(update={"origin": origin, "growth": growth})
-
-
 def drawn(results: Results, name: str) -> Figure:
     return next(each for each in origin_illustrations(results) if each.name == name).figure()
-
-
-def marks(place: Axes | Figure, name: str) -> list[Artist]:
-    return place.findobj(lambda artist: artist.get_gid() == name)
-
-
-def only(place: Axes | Figure, name: str) -> Artist:
-    (found,) = marks(place, name)
-    return found
 
 
 def corners(band: Artist) -> set[tuple[float, float]]:

@@ -19,21 +19,6 @@ def plain_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Illustration, "svg", lambda self: "<svg></svg>")
 
 
-@pytest.fixture(scope="module")
-def origin() -> Origin:
-    return make_origin()
-
-
-@pytest.fixture(scope="module")
-def growth() -> Growth:
-    return make_growth()
-
-
-@pytest.fixture(scope="module")
-def traced(results: Results, origin: Origin, growth: Growth) -> Results:
-    return results.model_copy(update={"origin": origin, "growth": growth})
-
-
 def number(found: Estimate) -> str:
     return "–" if found.value is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+from tests.report.artists import marks, only
 
 from hneurons.compliance.record import Curve, Sweep
 from hneurons.probes.bootstrap import Estimate
@@ -25,15 +25,6 @@ UNDEFINED = Estimate(value=None, low=None, high=None, reason="no case counts at 
 
 def drawn(sweep: Sweep, name: str) -> Figure:
     return next(each for each in sweep_illustrations(sweep) if each.name == name).figure()
-
-
-def marks(place: Axes | Figure, name: str) -> list[Artist]:
-    return place.findobj(lambda artist: artist.get_gid() == name)
-
-
-def only(place: Axes | Figure, name: str) -> Artist:
-    (found,) = marks(place, name)
-    return found
 
 
 def corners(band: Artist) -> set[tuple[float, float]]:
