@@ -21,6 +21,7 @@ from hneurons.atlas import WEIGHTS
 from hneurons.atlas.tokenizing import SPECIAL
 from hneurons.atlas.training import SIZES, new_model
 from hneurons.contributions import ContributionStore
+from hneurons.engine import Here
 from hneurons.errors import ConfigChangedError, HNeuronsError, ModelError, ModelNotFoundError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.origins.record import Checkpoint, Growth
@@ -31,7 +32,6 @@ from hneurons.questions.question import Question
 from hneurons.responses.judging import judge
 from hneurons.study.asking import read_questions, read_responses
 from hneurons.study.config import StudyConfig, make_config
-from hneurons.study.engine import Here
 from hneurons.study.evaluating import Fitted, fitted_detectors
 from hneurons.study.growing import find_checkpoints, grow, strata
 from hneurons.study.judging import read_judged

@@ -31,6 +31,7 @@ def ask(place: Place, relation: str) -> Question:
         kind=relation,
         group=place.key,
         meta={
+            "subject": place.name,
             "exposure": place.exposure,
             "bin": place.bin,
             "statements read": BIN_NAMES[place.bin],
@@ -49,6 +50,7 @@ def ask_invented(name: str, relation: str) -> Question:
         answerable=False,
         kind=relation,
         group=f"invented:{name}",
+        meta={"subject": name},
     )
 
 

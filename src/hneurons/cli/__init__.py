@@ -22,7 +22,7 @@ USERS_TO_MEND = frozenset(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hneurons.cli import compare, demo, export, models, origin, stages, status, study, sweep
+    from hneurons.cli import compare, demo, export, layers, models, origin, stages, status, study, sweep
     from hneurons.registry import registered
 
     app = typer.Typer(
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
     stages.add(app)
     sweep.add(app)
     origin.add(app)
+    layers.add(app)
     demo.add(app)
     status.add(app)
     compare.add(app)

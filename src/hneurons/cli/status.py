@@ -17,6 +17,7 @@ def add(app: typer.Typer) -> None:
 
 def status(run: Annotated[Path, typer.Argument(help="Run directory.")]) -> None:
     """Show which stages of a run are done, and how far the others are."""
+    from hneurons.study.layers.exploring import layers_state
     from hneurons.study.run import Run
     from hneurons.study.stages import stage_states
     from hneurons.study.tracing import origin_state
@@ -24,7 +25,7 @@ def status(run: Annotated[Path, typer.Argument(help="Run directory.")]) -> None:
 
     opened = Run.open(run)
     states = stage_states(opened)
-    for state in (sweep_state(opened), origin_state(opened)):
+    for state in (sweep_state(opened), origin_state(opened), layers_state(opened)):
         if state is not None:
             states.insert(-1, state)  # the report comes last
     table = Table("stage", "state", "done", box=None, header_style="bold")

@@ -8,6 +8,7 @@ from hneurons.report.calibration import draw_calibration
 from hneurons.report.depth import draw_depth
 from hneurons.report.detection import draw_detection, draw_overview
 from hneurons.report.illustration import Illustration
+from hneurons.report.layers.parts import parts_shown
 from hneurons.report.origin.figures import origin_illustrations
 from hneurons.report.path import draw_path
 from hneurons.report.reading import eval_sets, ranked
@@ -29,7 +30,7 @@ def illustrations(results: Results) -> dict[str, Illustration]:
 
     `depth`, `path`, `overview` (all sets side by side), `detection-SET` for every evaluation set, `stability`, and
     `calibration-SET` for every set that holds both kinds of answers; and those of the sweep, of the
-    comparison with the base model and of growth, where there are any.
+    comparison with the base model, of growth and of the layers, where there are any.
     """
     found = [
         Illustration(
@@ -84,4 +85,6 @@ def illustrations(results: Results) -> dict[str, Illustration]:
     if results.sweep is not None:
         found += sweep_illustrations(results.sweep)
     found += origin_illustrations(results)
+    if results.layers is not None:
+        found += [each for part in parts_shown(results.layers) for each in part.illustrations]
     return {each.name: each for each in found}

@@ -13,6 +13,7 @@ from hneurons.files import write_text
 from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
+from hneurons.report.layers.parts import parts_shown
 from hneurons.report.origin import growth_views
 from hneurons.report.origin import views as origin_views
 from hneurons.report.origin.reading import base_name, directions, transfer_sets, tuned_name
@@ -54,6 +55,7 @@ def render(results: Results, provenance: Provenance | None = None) -> str:
         config=json.dumps(results.config, indent=2, ensure_ascii=False),
         cut=CUT,
         random_neurons=RANDOM,
+        layer_parts=parts_shown(results.layers) if results.layers else [],
     )  # fmt: skip
 
 

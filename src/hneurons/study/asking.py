@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from hneurons.endpoint import Account, Endpoint
+from hneurons.engine import Engine
 from hneurons.errors import CorruptRunError, QuestionSetError
 from hneurons.files import atomic_path, read_json, write_json, write_text
 from hneurons.models.language_model import LanguageModel
@@ -21,7 +22,6 @@ from hneurons.responses.remote import sample_remote
 from hneurons.responses.response import Response
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
 from hneurons.study.config import SetSettings, StudyConfig
-from hneurons.study.engine import Engine
 from hneurons.study.run import Run, read_record
 
 FILE_SPLIT = {"train": 0.7, "validation": 0.3}

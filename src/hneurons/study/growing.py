@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from hneurons.engine import Engine, Here
 from hneurons.errors import ConfigChangedError, ModelError, ModelNotFoundError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.models.fingerprint import ModelFingerprint
@@ -32,7 +33,6 @@ from hneurons.probes.probe import Probe
 from hneurons.progress import console
 from hneurons.questions.question import Question
 from hneurons.study.asking import read_questions
-from hneurons.study.engine import Engine, Here
 from hneurons.study.evaluating import Fitted, evaluation_sets, fitted_detectors
 from hneurons.study.nested import answer, nested_run, right_answers, set_names, sets_asked, share_right
 from hneurons.study.origin_settings import OriginSettings

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Float
 
 from hneurons.contributions import ContributionStore, Item, Layout, extract_batch, plan_batches
 from hneurons.contributions.batches import Batches
+from hneurons.engine import Engine
 from hneurons.errors import CorruptRunError
 from hneurons.files import read_json
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.study.asking import prompts_of, read_questions, read_responses
-from hneurons.study.engine import Engine
 from hneurons.study.judging import JudgedAnswer, Part, read_judged
 from hneurons.study.run import Run
 

@@ -12,6 +12,7 @@ from hneurons.compliance.record import Sweep
 from hneurons.compliance.turning import H_NEURONS
 from hneurons.endpoint import Account
 from hneurons.files import read_json, write_json
+from hneurons.layers.record import Layers
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.origins.record import Growth, Origin
 from hneurons.probes.controls import Control
@@ -26,7 +27,7 @@ from hneurons.study.fitting import Fit
 from hneurons.study.judging import SetCounts, read_judged
 from hneurons.study.run import Run, read_record
 
-T = TypeVar("T", Origin, Growth)
+T = TypeVar("T", Origin, Growth, Layers)
 
 SHOWN = 4
 """Examples of each kind."""
@@ -76,7 +77,8 @@ class Example(_Record):
 
 
 class Results(_Record):
-    """`results.json`; `sweep`, `origin` and `growth` are None until the run has been swept or traced, with its probe.
+    """`results.json`; `sweep`, `origin`, `growth` and `layers` are None until the run has been swept, traced or
+    asked layer by layer, with its probe.
 
     `parameters` counts all parameters of the loaded model, tied ones once.
     """
@@ -98,6 +100,7 @@ class Results(_Record):
     sweep: Sweep | None = None
     origin: Origin | None = None
     growth: Growth | None = None
+    layers: Layers | None = None
 
 
 def write_results(run: Run) -> Results:
@@ -134,6 +137,7 @@ def write_results(run: Run) -> Results:
         sweep=_sweep(run, {neuron for _, neuron in chosen}),
         origin=_traced(run, run.origin_found, Origin, probe.card.tensors),
         growth=_traced(run, run.growth_found, Growth, probe.card.tensors),
+        layers=_traced(run, run.layers_found, Layers, probe.card.tensors, "layers"),
     )
     write_json(run.results, results.model_dump(mode="json"))
     return results
@@ -155,15 +159,16 @@ def _sweep(run: Run, hneurons: set[Neuron]) -> Sweep | None:
     return None
 
 
-def _traced(run: Run, file: Path, kind: type[T], probe: str) -> T | None:
-    """What tracing the run's probe found; another probe's is left out."""
+def _traced(run: Run, file: Path, kind: type[T], probe: str, command: str = "origin") -> T | None:
+    """What a command found about the run's probe; another probe's is left out."""
     if not file.exists():
         return None
     found = read_record(file, kind)
     if found.probe == probe:
         return found
     console.print(
-        f"{file} traced another probe, so it is left out of the results; trace this one: hneurons origin {run.path}",
+        f"{file} is about another probe, so it is left out of the results; ask about this one: "
+        f"hneurons {command} {run.path}",
         markup=False,
         highlight=False,
     )

@@ -16,6 +16,9 @@
     origin/base/                    that model: a run of its own, on the same questions
     origin/checkpoints/NAME/        a model along the way there, likewise
     origin.json, growth.json        what these found
+    layers/settings.json            how the run is asked layer by layer
+    layers/PART/, layers/PART.json  the work on each part of that, and what it found
+    layers.json                     all of it
     results.json, report.html       what to read
 
 A stage is done when what it writes is there; nothing else is remembered, so a run can be killed at any moment.
@@ -150,6 +153,14 @@ class Run:
     @property
     def growth_found(self) -> Path:
         return self.path / "growth.json"
+
+    @property
+    def layers(self) -> Path:
+        return self.path / "layers"
+
+    @property
+    def layers_found(self) -> Path:
+        return self.path / "layers.json"
 
     @property
     def results(self) -> Path:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from hneurons.engine import Engine, Here
 from hneurons.errors import ConfigChangedError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.load import load
 from hneurons.study.asking import parts, sample_responses, write_questions
-from hneurons.study.engine import Engine, Here
 from hneurons.study.evaluating import evaluate
 from hneurons.study.fitting import fit_probe
 from hneurons.study.judging import judge_responses

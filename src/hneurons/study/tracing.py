@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hneurons.engine import Engine, Here
 from hneurons.errors import ModelError, NotEnoughDataError, ProbeError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.models.fingerprint import ModelFingerprint
@@ -22,7 +23,6 @@ from hneurons.probes.answers import Answers
 from hneurons.probes.probe import Probe
 from hneurons.study.asking import parts
 from hneurons.study.config import ModelSettings
-from hneurons.study.engine import Engine, Here
 from hneurons.study.evaluating import Fitted, evaluation_sets, fitted_detectors
 from hneurons.study.fitting import fit_probe
 from hneurons.study.nested import answer, fingerprint_of, nested_run, set_names, sets_asked

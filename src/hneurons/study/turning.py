@@ -20,12 +20,12 @@ from hneurons.compliance.record import Sweep
 from hneurons.compliance.settings import ANALYSIS, SweepSettings
 from hneurons.compliance.sweeping import Asked, sweep_found
 from hneurons.compliance.turning import INTACT
+from hneurons.engine import Engine, Here
 from hneurons.errors import ConfigChangedError, RunError
 from hneurons.files import write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.registered import RegisteredModel
 from hneurons.registry import registered
-from hneurons.study.engine import Engine, Here
 from hneurons.study.run import Run, differences, read_record
 from hneurons.study.stages import State, Work
 from hneurons.study.sweep_plan import KNOWN, TEXT, Frozen, SweepPlan, Task, part_file, plan_sweep

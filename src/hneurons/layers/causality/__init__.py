@@ -1,0 +1,1 @@
+"""Which part causes it: patching, attribution, ablation, mediation."""

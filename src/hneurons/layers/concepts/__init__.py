@@ -1,0 +1,1 @@
+"""States in two dimensions, and directions for factuality and uncertainty."""

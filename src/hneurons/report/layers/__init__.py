@@ -1,0 +1,1 @@
+"""The report's pages on layers: a folder for each part."""

@@ -1,0 +1,1 @@
+"""Faithful against hallucinated answers, layer by layer: effect sizes, separability, similarity."""
