@@ -2,10 +2,136 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
+from hneurons.layers.causality.mediation_record import Ablation, Mediation
+from hneurons.probes.bootstrap import Estimate
 
-class Causality(BaseModel):
-    """Which part causes it: patching, attribution, ablation, mediation."""
+Corruption = Literal["question", "noise"]
+"""What keeps the corrupt run from the clean answer: it was asked another question, or its subject's embeddings are
+noisy."""
 
+
+class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Grid(_Frozen):
+    """A number with its interval in every cell, a row a layer; None where it is undefined."""
+
+    value: tuple[tuple[float | None, ...], ...]
+    low: tuple[tuple[float | None, ...], ...]
+    high: tuple[tuple[float | None, ...], ...]
+
+
+class PairsFound(_Frozen):
+    """Which answers were held against each other.
+
+    `unpaired` counts hallucinated answers that have no partner, by reason. `gap` is how far the logit difference (clean
+    answer - hallucinated answer) of the clean runs lies above that of the corrupt ones, in nats, by corruption: what
+    patching can bring back. `sigma` is the standard deviation of the noise, `draws` how often it was drawn for a pair.
+    """
+
+    n: int
+    by_set: dict[str, int]
+    by_kind: dict[str, int]
+    unpaired: dict[str, int]
+    gap: dict[Corruption, Estimate]
+    sigma: float
+    draws: int
+
+
+class EffectMap(_Frozen):
+    """What comes back when a site of one layer, at one group of positions, is that of the clean run.
+
+    Attributes:
+        corruption: of the runs that are patched.
+        site: "residual", "attention", "ffn", or "heads" (all positions; a column a head).
+        columns: groups of positions, or heads.
+        n: pairs that have such a position, by column.
+        effect: share of the gap in the logit difference that comes back, sum(patched - corrupt) / sum(clean - corrupt)
+            over pairs.
+        probability: how much the probability of the clean answer rises, on average.
+        control: the effect of what an unrelated question's run held there; None where it was not asked.
+    """
+
+    corruption: Corruption
+    site: str
+    columns: tuple[str, ...]
+    n: tuple[int, ...]
+    effect: Grid
+    probability: Grid
+    control: Grid | None = None
+
+
+class NeuronsPatched(_Frozen):
+    """Neurons patched together, at every position: H-Neurons beside equally many random ones.
+
+    `random` has the effect of every random set, `low` and `high` are their percentiles 2.5 and 97.5. `matched` sets have
+    as many in each layer as the H-Neurons. `all_neurons` is the effect of every neuron of the model.
+    """
+
+    corruption: Corruption
+    n_neurons: int
+    effect: Estimate
+    random: tuple[float, ...]
+    random_low: float | None
+    random_high: float | None
+    matched: tuple[float, ...]
+    matched_low: float | None
+    matched_high: float | None
+    all_neurons: Estimate
+
+
+class Agreement(_Frozen):
+    """How far an estimate agrees with patching itself, over all patches of a site."""
+
+    pearson: Estimate
+    spearman: Estimate
+
+
+class AttributionFound(_Frozen):
+    """Attribution patching (one backward pass) against patching, for one site.
+
+    Attributes:
+        corruption: of the runs.
+        site: one of the patched sites, or "neurons".
+        n: patches that were both estimated and made.
+        n_pairs: pairs that they are of.
+        linear: gradients of the corrupt run.
+        averaged: the mean of the gradients of both runs (trapezoid).
+        by_layer: Spearman of the linear estimate within each layer; None where it is undefined.
+        points: some of the patches (layer, exact effect, linear estimate, averaged estimate), in nats.
+    """
+
+    corruption: Corruption
+    site: str
+    n: int
+    n_pairs: int
+    linear: Agreement
+    averaged: Agreement
+    by_layer: tuple[float | None, ...]
+    points: tuple[tuple[int, float, float, float], ...]
+
+
+class Tracing(_Frozen):
+    """Where the answer is carried."""
+
+    pairs: PairsFound
+    maps: tuple[EffectMap, ...]
+
+
+class Causality(_Frozen):
+    """Which part causes it: patching, attribution, ablation, mediation.
+
+    `missing` says why `mediation` or `ablation` is not there.
+    """
+
+    tracing: Tracing
+    neurons: tuple[NeuronsPatched, ...]
+    attribution: tuple[AttributionFound, ...]
+    mediation: Mediation | None = None
+    ablation: Ablation | None = None
+    missing: dict[str, str] = {}
