@@ -72,7 +72,7 @@ class Mediator(BaseModel):
 
 
 class Draws(BaseModel):
-    """Random neurons, as many as there are H-Neurons in every layer: what each draw mediates of the logit difference."""
+    """Random neurons, as many as there are H-Neurons in every layer: what each draw mediates, in logit difference."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
