@@ -67,6 +67,15 @@ def test_segments_cover_a_chat_and_nothing_twice(tiny_tokenizer: PreTrainedToken
     assert set(outside) == {"first", "template"}
 
 
+def test_the_space_before_a_subject_decides_nothing(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    alone = [i for i in range(len(tiny_tokenizer)) if len(text := tiny_tokenizer.decode([i])) == 2 and text[0] == " "]
+    ids = [*tiny_tokenizer("Where is")["input_ids"], alone[0]]  # one token: a space of the question, a letter of it
+    subject = tiny_tokenizer.decode(alone[:1])[1]
+    found = segments(tiny_tokenizer, ids, question=f"Where is {subject}", subject=subject)
+    assert found[-1] == "subject"
+    assert "subject" not in found[:-1]
+
+
 def test_a_context_is_told_from_the_question(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     context, question = "Paris is in Peru.", "Where is Paris?"
     ids = tiny_tokenizer(f"Read: {context} Now say: {question}")["input_ids"]

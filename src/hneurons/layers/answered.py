@@ -108,7 +108,7 @@ def subject_of(question: Question) -> str | None:
 def segments(
     tokenizer: Any, token_ids: Sequence[int], *, question: str, subject: str | None = None, context: str | None = None
 ) -> tuple[Segment, ...]:
-    """What each token of a prompt stands for; a token that lies in two parts belongs to the one where more of it is.
+    """What each token of a prompt stands for; one in two parts belongs where more of it lies, spaces aside.
 
     Args:
         tokenizer: that the prompt was written with.
@@ -134,7 +134,7 @@ def segments(
     owners: list[Segment] = ["template"] * len(text)
     for name, (begin, end) in parts:  # the subject last: it lies within the question
         owners[begin:end] = [name] * (end - begin)
-    found = [_most(owners, span) for span in offsets]
+    found = [_most(owners, text, span) for span in offsets]
     if found:
         found[0] = "first"
     return tuple(found)
@@ -180,6 +180,7 @@ def _place(text: str, part: str, name: str) -> Span:
     return start, start + len(part.strip())
 
 
-def _most(owners: Sequence[Segment], span: Span) -> Segment:
+def _most(owners: Sequence[Segment], text: str, span: Span) -> Segment:
     own = owners[span[0] : span[1]]
-    return max(SEGMENTS, key=own.count) if own else "template"
+    letters = [owner for owner, each in zip(own, text[slice(*span)], strict=True) if not each.isspace()]
+    return max(SEGMENTS, key=(letters or own).count) if own else "template"
