@@ -28,7 +28,7 @@ def layers(
     n_pairs: Annotated[int | None, typer.Option(help="Pairs of answers that are patched, at most.", min=2)] = None,
     n_cases: Annotated[int | None, typer.Option(help="Cases of each benchmark that misleads, at most.", min=2)] = None,
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="A benchmark that misleads, as of `hneurons sweep`; repeatable.")
+        list[str] | None, typer.Option(help="A benchmark that misleads: NAME or NAME=FILE; give it again for another.")
     ] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Rows of one forward batch, at most.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Of choices, resamples, permutations and noise.")] = None,
@@ -40,7 +40,6 @@ def layers(
     """
     from hneurons.cli.tables import print_report_path, terminal
     from hneurons.cli.tables_layers import print_layers
-    from hneurons.compliance.benchmark import BenchmarkRequest
     from hneurons.layers.settings import PARTS
     from hneurons.report.html import write_report
     from hneurons.study.layers.exploring import explore, make_layers_settings
@@ -54,7 +53,7 @@ def layers(
         n_each=n_each,
         n_pairs=n_pairs,
         n_cases=n_cases,
-        benchmarks=tuple(BenchmarkRequest(name=name) for name in benchmark) if benchmark else None,
+        benchmarks=benchmark,
         batch_rows=batch_rows,
         seed=seed,
     )

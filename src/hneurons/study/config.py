@@ -208,7 +208,7 @@ def make_config(
             key: {**value, "limit": min(value.get("limit") or limit, max(1, limit // 2))}
             for key, value in merged.get("evaluate", {}).items()
         }
-    return _validated(StudyConfig, merged, source)
+    return validated(StudyConfig, merged, source)
 
 
 def make_sweep_settings(
@@ -243,21 +243,27 @@ def make_sweep_settings(
     merged = _merge(base, _read(file) if file else {})
     merged |= {key: value for key, value in given.items() if value is not None}
     if benchmarks:
-        pairs = [each.partition("=") for each in benchmarks]
-        merged["benchmarks"] = [{"name": name, "path": path if equals else None} for name, equals, path in pairs]
+        merged["benchmarks"] = benchmark_requests(benchmarks)
     if judge_url is not None or judge_model is not None:
         if judge_url is None or judge_model is None:
             raise RunError("an LLM judge needs an address and a model; give both --judge-url and --judge-model")
         merged = _merge(merged, {"judge": {"url": judge_url, "model": judge_model}})
     source = f" in {file}" if file else ""
-    settings = _validated(SweepSettings, merged, source)
+    settings = validated(SweepSettings, merged, source)
     if limit is None:
         return settings
     limited = tuple(request.model_copy(update={"limit": limit}) for request in settings.benchmarks)
     return settings.model_copy(update={"benchmarks": limited})
 
 
-def _validated(kind: type[M], fields: Mapping[str, Any], source: str) -> M:
+def benchmark_requests(given: Sequence[str]) -> list[dict[str, str | None]]:
+    """Fields of `BenchmarkRequest` for "NAME" or "NAME=FILE" each."""
+    pairs = [each.partition("=") for each in given]
+    return [{"name": name, "path": path if equals else None} for name, equals, path in pairs]
+
+
+def validated(kind: type[M], fields: Mapping[str, Any], source: str) -> M:
+    """The record of some fields; errors as of `make_config`."""
     try:
         return kind.model_validate(fields)
     except ValidationError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from hneurons.compliance.benchmark import BenchmarkRequest
 from hneurons.engine import Engine, Here
 from hneurons.errors import (
     ConfigChangedError,
@@ -34,7 +35,7 @@ from hneurons.models.registered import RegisteredModel
 from hneurons.probes.probe import Probe
 from hneurons.progress import console
 from hneurons.registry import registered
-from hneurons.study.config import make_sweep_settings
+from hneurons.study.config import benchmark_requests, make_sweep_settings, validated
 from hneurons.study.layers.attention import find_attention
 from hneurons.study.layers.causality import find_causality
 from hneurons.study.layers.comparison import find_comparison
@@ -45,6 +46,7 @@ from hneurons.study.layers.tracking import find_tracking
 from hneurons.study.layers.work import LayersWork
 from hneurons.study.run import Run, differences, read_record
 from hneurons.study.stages import State
+from hneurons.study.turning import settings_of as sweep_settings_of
 
 FINDERS: Mapping[str, Callable[[LayersWork], BaseModel]] = {
     "tracking": find_tracking,
@@ -109,22 +111,20 @@ def settings_of(run: Run) -> LayersSettings | None:
 
 
 def make_layers_settings(run: Run, **given: Any) -> LayersSettings:
-    """Those that the run was asked with, or the general ones with its model's benchmarks; `given` is laid over them.
+    """Those that the run was asked with, or else the general ones, with the benchmarks of its sweep or its model.
+
+    Args:
+        run: the run.
+        given: fields that are laid over them; None leaves one as it is. `benchmarks` are "NAME" or "NAME=FILE" each.
 
     Raises:
         RunError: a field has a value that it cannot have.
     """
-    begun = settings_of(run)
-    entry = registered("hneurons.models").get(run.config.model.name)
-    if begun is None:
-        own = isinstance(entry, RegisteredModel) and entry.sweep
-        benchmarks = make_sweep_settings(run.config.model.name).benchmarks if own else ()
-        begun = LayersSettings(benchmarks=benchmarks)
+    begun = settings_of(run) or LayersSettings(benchmarks=_benchmarks(run))
     chosen = {key: value for key, value in given.items() if value is not None}
-    try:
-        return LayersSettings.model_validate({**begun.model_dump(), **chosen})
-    except ValueError as error:
-        raise RunError(f"the settings of the layers cannot be used: {str(error).splitlines()[2].strip()}") from None
+    if "benchmarks" in chosen:
+        chosen["benchmarks"] = benchmark_requests(chosen["benchmarks"])
+    return validated(LayersSettings, {**begun.model_dump(mode="json"), **chosen}, "")
 
 
 def layers_state(run: Run) -> State | None:
@@ -134,6 +134,16 @@ def layers_state(run: Run) -> State | None:
     files = [_file(run, part) for part in PARTS]
     done = sum(file.exists() and read_record(file, Found).found is not None for file in files)
     return State("layers", done, len(PARTS), "parts")
+
+
+def _benchmarks(run: Run) -> tuple[BenchmarkRequest, ...]:
+    """What the run was swept on, or is by default where its model is a registered one; else none."""
+    swept = sweep_settings_of(run)
+    if swept is not None:
+        return swept.benchmarks
+    entry = registered("hneurons.models").get(run.config.model.name)
+    own = isinstance(entry, RegisteredModel) and entry.sweep
+    return make_sweep_settings(run.config.model.name).benchmarks if own else ()
 
 
 def _find(work: LayersWork, part: str, probe: str) -> Found:
