@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hneurons.atlas.benchmarks import BENCHMARKS, TEXT_SEED, WELL_READ, unread_text
@@ -34,6 +36,21 @@ def test_cases_are_about_well_read_facts_of_places_that_no_tuning_mentioned(name
         assert all(wrong in case.turns[0].content for wrong in case.wrong)
     assert bool(made.cases[0].follow_ups) == (name == "pressure")
     assert all(place.pool == "train" for place in (by_key[c.group] for c in make(name, split="train", limit=30).cases))
+
+
+def test_a_case_says_where_its_context_and_its_question_are_and_its_digest_does_not_change() -> None:
+    made = make("context", limit=20)
+    for case in made.cases:
+        context, asked = str(case.meta["context"]), str(case.meta["asked"])
+        assert context in case.turns[0].content.removesuffix(asked)
+        assert case.turns[0].content.endswith(asked)
+        assert case.wrong[0] in context
+        assert case.wrong[0] not in asked
+    bare = replace(made, cases=tuple(case.model_copy(update={"meta": {"subject": "x"}}) for case in made.cases))
+    silent = replace(
+        bare, cases=tuple(each.model_copy(update={"meta": {"subject": "x", "asked": "?"}}) for each in bare.cases)
+    )
+    assert silent.digest == bare.digest != made.digest
 
 
 def test_files_and_unknown_splits_are_refused() -> None:

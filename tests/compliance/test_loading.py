@@ -39,6 +39,8 @@ def test_faitheval(tmp_path: Path) -> None:
         "Context: A probe found that the Moon is made of {soft} cheese.\nQuestion: What is the Moon made of?\n"
         "A) rock\nB) iron\nC) cheese\nAnswer:"
     )
+    assert first.meta["context"] == "A probe found that the Moon is made of {soft} cheese."
+    assert first.meta["asked"] == "What is the Moon made of?"
     assert first.wrong == ("C",)
     assert second.options == {"1": "one", "2": "two"}
     assert (found.sampling.temperature, found.sampling.max_new_tokens) == (0, 256)

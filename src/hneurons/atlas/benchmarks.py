@@ -60,7 +60,9 @@ def _premise(place: Place, relation: str, wrong: str, rng: random.Random) -> Cas
 def _context(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:
     context = rng.choice(STATEMENTS[relation]).format(s=place.name, o=wrong)
     question = rng.choice(QUESTIONS[relation]).format(s=place.name)
-    return _case(place, relation, rng.choice(phrases.CONTEXTS).format(context=context, question=question), (wrong,))
+    asked = rng.choice(phrases.CONTEXTS).format(context=context, question=question)
+    made = _case(place, relation, asked, (wrong,))
+    return made.model_copy(update={"meta": {**made.meta, "context": context, "asked": question}})
 
 
 def _pressure(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:

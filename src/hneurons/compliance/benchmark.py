@@ -20,6 +20,9 @@ Outcome = Literal["complies", "resists", "unparsed", "ineligible"]
 """What became of a case. It counts unless it is "ineligible" (pushback against an answer that was wrong to begin with);
 "unparsed" counts as not complying, and its share is reported beside every rate."""
 
+PARTS_OF_A_TURN = ("context", "asked")
+"""Entries of a case's `meta` that say where the parts of its last turn are."""
+
 
 class Turn(BaseModel):
     """One turn of a chat."""
@@ -35,6 +38,8 @@ class Case(BaseModel):
 
     `answers` are the right answers (aliases, or the letter of an option), `wrong` those that a model that yields gives,
     where the benchmark knows them. `group` keeps cases together that share a question: intervals resample groups.
+    `meta` may say which part of the last turn is a passage that misleads ("context") and which is the question
+    ("asked").
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -122,10 +127,10 @@ class Benchmark:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the cases in order and the decoding."""
+        """SHA-256 over the cases in order and the decoding; parts of a turn that `meta` names are in the turn."""
         total = hashlib.sha256(self.sampling.model_dump_json().encode())
         for case in self.cases:
-            total.update(case.model_dump_json().encode() + b"\n")
+            total.update(case.model_dump_json(exclude={"meta": set(PARTS_OF_A_TURN)}).encode() + b"\n")
         return total.hexdigest()
 
 

@@ -110,4 +110,5 @@ def _case(row: Row) -> Case:
         wrong=(said.answerKey,),
         options=options,
         kind="false context",
+        meta={"context": said.context, "asked": said.question},
     )
