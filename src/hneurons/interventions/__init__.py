@@ -5,6 +5,7 @@ from __future__ import annotations
 from hneurons.interventions.ablating import ablate
 from hneurons.interventions.gating import GateCount, gate, gate_threshold
 from hneurons.interventions.patching import patch
+from hneurons.interventions.recalibrating import recalibrate
 from hneurons.interventions.reference import Activations, Means, activations, mean_activations
 from hneurons.interventions.scaling import Scaling, scale, scale_rows
 from hneurons.interventions.sites import Site
@@ -22,6 +23,7 @@ __all__ = [
     "gate_threshold",
     "mean_activations",
     "patch",
+    "recalibrate",
     "scale",
     "scale_rows",
     "steer",
