@@ -70,7 +70,7 @@ class NeuronsPatched(_Frozen):
     """Neurons patched together, at every position: H-Neurons beside equally many random ones.
 
     `random` has the effect of every random set, `random_low` and `random_high` are their percentiles 2.5 and 97.5.
-    `matched` sets have as many in each layer as the H-Neurons. `all_neurons` is the effect of every neuron of the model.
+    `matched` sets have as many in each layer as these. `all_neurons` is the effect of every neuron of the model.
     """
 
     corruption: Corruption
