@@ -34,6 +34,8 @@ class Anatomy:
         exit: what leaves the FFN module: h with its bias ("output"), that plus the residual stream
             ("output+residual"), or nothing to look at, so that the layer's own output is checked ("layer").
         norm: with `exit="layer"`, the FFN's layer norm, by which the residual stream is found.
+        tail: what the residual stream goes through between the last layer and the output embedding, from the model on,
+            in order; one that a checkpoint leaves out (is None) is passed over.
         text_types: for a multimodal wrapper, the `text_config.model_type`s that its language part may have.
     """
 
@@ -52,6 +54,7 @@ class Anatomy:
     post_norm: str | None = None
     exit: Exit = "output"
     norm: str | None = None
+    tail: tuple[str, ...] = ("model.norm",)
     text_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

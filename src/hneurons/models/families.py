@@ -30,6 +30,7 @@ _ROWS = (
         title="Mistral Small 3.1 and later",
         model_class="Mistral3ForConditionalGeneration",
         layers="model.language_model.layers",
+        tail=("model.language_model.norm",),
         text_types=("mistral",),
     ),
     replace(LLAMA, model_type="gemma", title="Gemma", model_class="GemmaForCausalLM"),
@@ -53,6 +54,7 @@ _ROWS = (
         title="Gemma 3 (4B, 12B, 27B)",
         model_class="Gemma3ForConditionalGeneration",
         layers="model.language_model.layers",
+        tail=("model.language_model.norm",),
         post_norm="post_feedforward_layernorm",
         text_types=("gemma3_text",),
     ),
@@ -81,6 +83,7 @@ _ROWS = (
         gate=None,
         act="mlp.act",
         attention_out="self_attention.dense",
+        tail=("transformer.ln_f",),
     ),
     Anatomy(
         "gpt2",
@@ -93,6 +96,7 @@ _ROWS = (
         act="mlp.act",
         attention_out="attn.c_proj",
         conv1d=True,
+        tail=("transformer.ln_f",),
     ),
     Anatomy(
         "gpt_neox",
@@ -104,6 +108,7 @@ _ROWS = (
         gate=None,
         act="mlp.act",
         attention_out="attention.dense",
+        tail=("gpt_neox.final_layer_norm",),
     ),
     Anatomy(
         "phi",
@@ -114,6 +119,7 @@ _ROWS = (
         gate=None,
         act="mlp.activation_fn",
         attention_out="self_attn.dense",
+        tail=("model.final_layernorm",),
     ),
     Anatomy(
         "opt",
@@ -128,6 +134,7 @@ _ROWS = (
         ffn="",
         exit="layer",
         norm="final_layer_norm",
+        tail=("model.decoder.final_layer_norm", "model.decoder.project_out"),
     ),
     Anatomy(
         "bloom",
@@ -140,6 +147,7 @@ _ROWS = (
         act="mlp.gelu_impl",
         attention_out="self_attention.dense",
         exit="output+residual",
+        tail=("transformer.ln_f",),
     ),
     Anatomy(
         "gptj",
@@ -151,6 +159,7 @@ _ROWS = (
         gate=None,
         act="mlp.act",
         attention_out="attn.out_proj",
+        tail=("transformer.ln_f",),
     ),
 )
 
