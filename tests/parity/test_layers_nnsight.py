@@ -7,6 +7,7 @@ so that what nnsight does to a module reaches no other test.
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +72,7 @@ def theirs(ours: LanguageModel) -> Any:
 def _told() -> Any:
     yield
     for name, worst in sorted(DEVIATIONS.items()):
-        print(f"\n{name}: {worst:.1e}", end="")
+        sys.stdout.write(f"\n{name}: {worst:.1e}")
 
 
 def deviation(name: str, found: Tensor, expected: Tensor) -> float:
@@ -94,14 +95,14 @@ def nnsight_patched(theirs: Any, family: str, site: Site, layer: int) -> Tensor:
             value = module.input.save()
         with theirs.trace(corrupt):
             module.input[:, PLACES] = value[:, PLACES]
-            logits = theirs.lm_head.output.save()
+            logits: Tensor = theirs.lm_head.output.save()
         return logits
     module = block if site == "residual" else home[site](block)
     with theirs.trace(clean):
         value = module.output.save()
     with theirs.trace(corrupt):
         module.output[:, PLACES] = value[:, PLACES]
-        logits = theirs.lm_head.output.save()
+        logits: Tensor = theirs.lm_head.output.save()
     return logits
 
 
