@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hneurons.interventions.ablating import ablate
+from hneurons.interventions.contrasting import contrast
 from hneurons.interventions.gating import GateCount, gate, gate_threshold
 from hneurons.interventions.patching import patch
 from hneurons.interventions.recalibrating import recalibrate
@@ -19,6 +20,7 @@ __all__ = [
     "Site",
     "ablate",
     "activations",
+    "contrast",
     "gate",
     "gate_threshold",
     "mean_activations",

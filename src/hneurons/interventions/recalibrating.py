@@ -54,7 +54,8 @@ def recalibrate(
     """
     if not (math.isfinite(factor) and factor > 0):
         raise InterventionError(f"the factor is {factor}; it must be a finite number above 0 (1 changes nothing)")
-    if isinstance(positions, str):
+    given: Any = positions
+    if isinstance(given, str):
         raise InterventionError(f"positions are {positions!r}; give numbers: attention to all tokens is what it is")
     if layers is not None and heads is not None:
         raise InterventionError("give layers or heads, not both")
