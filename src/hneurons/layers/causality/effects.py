@@ -44,15 +44,18 @@ def effects(
     indirect: Float64[np.ndarray, " pairs"],
     direct: Float64[np.ndarray, " pairs"],
 ) -> Effects:
-    """Means and shares of the indirect and the direct effect, and of what they leave of the total."""
-    rest = total - indirect - direct
+    """Means and shares of the indirect and the direct effect, and of what they leave of the total.
+
+    A pair of which the indirect effect is NaN was not asked, and counts in neither, nor in the total.
+    """
+    rest, rows = total - indirect - direct, np.isfinite(indirect)
     return Effects(
-        nie=mean(bootstrap, indirect),
-        nde=mean(bootstrap, direct),
-        interaction=mean(bootstrap, rest),
-        nie_share=ratio(bootstrap, indirect, total),
-        nde_share=ratio(bootstrap, direct, total),
-        interaction_share=ratio(bootstrap, rest, total),
+        nie=mean(bootstrap, indirect, rows),
+        nde=mean(bootstrap, direct, rows),
+        interaction=mean(bootstrap, rest, rows),
+        nie_share=ratio(bootstrap, indirect, total, rows),
+        nde_share=ratio(bootstrap, direct, total, rows),
+        interaction_share=ratio(bootstrap, rest, total, rows),
     )
 
 

@@ -1,0 +1,153 @@
+"""Mediation and ablation in a run: what goes through a component, and what answers lose without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hneurons.errors import NotEnoughDataError, ProbeError
+from hneurons.interventions.sites import Site, Which
+from hneurons.kept import joined, kept
+from hneurons.layers.answered import Answered
+from hneurons.layers.causality.ablation import HOWS, Reference, ablate_answers, components, parts_of, read_forks
+from hneurons.layers.causality.choosing import balanced, contrasts
+from hneurons.layers.causality.mediation import Contrast, Readings, everything, mediate
+from hneurons.layers.causality.mediation_record import Ablation, Component, Mediation
+from hneurons.layers.causality.pairs import Pair
+from hneurons.layers.causality.summing import ablation, mediation
+from hneurons.probes.controls import draw_neurons
+from hneurons.probes.labels import Neuron, flat
+from hneurons.study.layers.work import LayersWork
+
+DRAWS = 8
+"""Sets of random neurons."""
+TOGETHER = 4
+"""Pairs that are run together: what their components held is kept meanwhile."""
+EACH = 20
+"""Answers of either kind of each set that are ablated, at most."""
+REFERENCE = 60
+"""Training answers of either kind that means and resampled values are of, at most."""
+
+
+def find_mediation(work: LayersWork, pairs: Sequence[Pair]) -> Mediation:
+    """Total, indirect and direct effect of every component in the pairs, whose runs differ in what was asked.
+
+    Raises:
+        NotEnoughDataError: fewer than two pairs.
+    """
+    if len(pairs) < 2:
+        raise NotEnoughDataError(f"there are {len(pairs)} pairs of answers and mediation needs two; ask more answers")
+    model, settings = work.model, work.settings
+    held = contrasts(pairs, settings.seed)
+    draws, missing = _draws(work)
+    asked = everything(model, work.probe.hneurons, draws)
+    if alone := sum(contrast.unrelated is None for contrast in held):
+        missing["unrelated"] = f"{alone} of {len(held)} pairs have no unrelated run of their length"
+    tasks = [held[start : start + TOGETHER] for start in range(0, len(held), TOGETHER)]
+
+    def run(task: Sequence[Contrast]) -> dict[str, np.ndarray]:
+        found = mediate(model, task, asked, batch_rows=settings.batch_rows)
+        return {"runs": found.runs, "patched": found.patched}
+
+    parts = joined(kept(work.folder("causality") / "mediation", tasks, run, work.engine, "mediation, by pair"))
+    return mediation(
+        Readings(parts["runs"], parts["patched"]),
+        asked,
+        np.array([contrast.group for contrast in held]),
+        draws=len(draws),
+        resamples=settings.n_bootstrap,
+        seed=settings.seed,
+        missing=missing,
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is taken out; nothing at all, where `site` is None."""
+
+    site: Site | None
+    which: Which
+
+
+def find_ablation(work: LayersWork) -> Ablation:
+    """Every component taken out while answers of the evaluation sets are read again where they part.
+
+    Means and resampled values are those of training answers.
+
+    Raises:
+        NotEnoughDataError: no set has both hallucinated and faithful answers to one kind of question.
+    """
+    model, settings = work.model, work.settings
+    answers, left_out = _chosen(work)
+    if not answers:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise NotEnoughDataError(f"there are no answers to ablate ({reasons}); evaluate on sets of both kinds")
+    train = work.answered("train", "fit", min(REFERENCE, settings.n_train))
+    reference = Reference(model, [answer.token_ids for answer in train], settings.seed)
+    draws, missing = _draws(work)
+    neurons = work.probe.hneurons
+    taken = components(model, neurons=bool(neurons))
+    tasks = [_Task(None, ())]
+    tasks += [_Task(*parts_of(model, component, neurons)) for component in taken]
+    tasks += [_Task("neurons", drawn) for drawn in draws]
+
+    def run(task: _Task) -> dict[str, np.ndarray]:
+        if task.site is None:
+            return {"read": read_forks(model, answers, batch_rows=settings.batch_rows)[None]}
+        ways = [
+            ablate_answers(model, answers, task.site, task.which, how, reference, batch_rows=settings.batch_rows)
+            for how in HOWS
+        ]
+        return {"read": np.stack(ways)}
+
+    parts = kept(work.folder("causality") / "ablation", tasks, run, work.engine, "ablation, by component")
+    read = [part["read"] for part in parts]
+    return ablation(
+        read[0][0],
+        read[1 : 1 + len(taken)],
+        taken,
+        read[1 + len(taken) :],
+        hallucinated=np.array([answer.hallucinated for answer in answers]),
+        strata=np.array([f"{answer.eval_set}\n{answer.kind}" for answer in answers]),
+        groups=np.array([answer.group for answer in answers]),
+        eval_sets=[name for name in work.names if name not in left_out],
+        left_out=left_out,
+        n_reference=len(train),
+        resamples=settings.n_bootstrap,
+        permutations=settings.n_permutations,
+        seed=settings.seed,
+        missing=missing,
+    )
+
+
+def _chosen(work: LayersWork) -> tuple[list[Answered], dict[str, str]]:
+    """The answers that are ablated, and why sets have none among them."""
+    found: list[Answered] = []
+    left_out: dict[str, str] = {}
+    for name in work.names:
+        own = balanced(work.answered(name), EACH, work.settings.seed)
+        found += own
+        if not own:
+            left_out[name] = "no kind of question has both hallucinated answers with a right one and faithful answers"
+    return found, left_out
+
+
+def _draws(work: LayersWork) -> tuple[list[tuple[Neuron, ...]], dict[str, str]]:
+    """Random neurons, as many in every layer as there are H-Neurons, or why there are none."""
+    model, neurons = work.model, work.probe.hneurons
+    if not neurons:
+        return [], {"neurons": "the probe has no H-Neuron"}
+    try:
+        drawn = draw_neurons(
+            flat(neurons, model.n_neurons),
+            model.neurons,
+            model.n_neurons,
+            draws=DRAWS,
+            layer_matched=True,
+            seed=work.settings.seed,
+        )
+    except ProbeError as error:
+        return [], {"random": str(error)}
+    return [tuple((int(k) // model.n_neurons, int(k) % model.n_neurons) for k in own) for own in drawn], {}
