@@ -23,11 +23,11 @@ class _Record(BaseModel):
 
 
 class Null(_Record):
-    """What a figure is by chance: the mean of `n` draws and their middle 95%, `low` to `high`."""
+    """What a figure is by chance: mean and middle 95%, `low` to `high`, of `n` draws; None where none is defined."""
 
-    mean: float
-    low: float
-    high: float
+    mean: float | None
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -43,9 +43,9 @@ class Against(_Record):
 
 
 class Balance(_Record):
-    """How faithful and hallucinated answers differ in one respect; `smd` is (hallucinated - faithful) / pooled deviation.
+    """Means of faithful and hallucinated answers in one respect; `smd` is their difference over the pooled deviation.
 
-    `smd` is None where neither kind varies: there is nothing to divide by.
+    Hallucinated less faithful; None where neither kind varies.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Level(_Record):
     read: Read
     effect: Estimate
     effect_against: Against
-    spread: float
+    spread: float | None
     spread_against: Against
     auroc: Estimate
     permuted: Null
@@ -96,6 +96,7 @@ class Level(_Record):
 class Selection(_Record):
     """Faithful and hallucinated answers of a set, all of them or those that are matched.
 
+    `n_groups` are what splits and resamples keep together: questions, or pairs with those that share a question.
     `baseline` is the AUROC of logistic regression on the numbers of answer and response tokens and the question's kind.
     """
 
