@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict
 
 from hneurons.files import write_json
@@ -75,16 +76,29 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
     """
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
     found = {}
-    for name, chosen in run.config.evaluate.items():
-        if chosen.faithful_from is None:
+    for name, parts in evaluation_rows(run, own).items():
+        if len(parts) == 1:
             found[name] = own[name]
         else:
-            source = own[chosen.faithful_from]
-            pools = own[name], source.take(np.flatnonzero(~source.hallucinated))
+            first, second = (own[source].take(rows) for source, rows in parts)
+            found[name] = joined(name, first, second)
+    return found
+
+
+def evaluation_rows(
+    run: Run, own: Mapping[str, Answers]
+) -> dict[str, tuple[tuple[str, Int[np.ndarray, " rows"]], ...]]:
+    """Which rows of which sets every evaluation set is made of, in order; `own` holds the answers of each."""
+    found: dict[str, tuple[tuple[str, Int[np.ndarray, " rows"]], ...]] = {}
+    for name, chosen in run.config.evaluate.items():
+        if chosen.faithful_from is None:
+            found[name] = [(name, np.arange(len(own[name])))]
+        else:
+            pools = np.arange(len(own[name])), np.flatnonzero(~own[chosen.faithful_from].hallucinated)
             n = min(map(len, pools))
             random = np.random.default_rng(run.config.seed)
-            first, second = (pool.take(np.sort(random.permutation(len(pool))[:n])) for pool in pools)
-            found[name] = joined(name, first, second)
+            first, second = (pool[np.sort(random.permutation(len(pool))[:n])] for pool in pools)
+            found[name] = [(name, first), (chosen.faithful_from, second)]
     return found
 
 

@@ -166,7 +166,7 @@ class AskedTruth(Frozen):
     Attributes:
         n: answers asked about.
         auroc: of 1 - P(True) for hallucination.
-        swapped: the same where the answer shown was another question's: what the question alone tells.
+        swapped: the same where the answer of another question stood in the place of its own: what the question tells.
         sees_answer: AUROC of 1 - P(True) for swapped against own answers, among faithful ones: whether the model reads
             the answer at all. 0.5 is that it does not.
         chance: of `auroc`, labels permuted.
@@ -232,9 +232,10 @@ class RandomRisk(Frozen):
 
 
 class Choice(Frozen):
-    """A threshold, chosen on dev so that the risk of what is still answered stays below `risk`.
+    """A threshold, chosen on dev so that the risk of what is still answered stays at `risk` or below.
 
     Attributes:
+        guaranteed: whether a bound on the risk was kept below, with `confidence`, or only the risk found on dev.
         threshold: answers that score below it are given; None where no threshold keeps the promise, and nothing is.
         n: answers that it was chosen on, one a group.
         bound: upper Clopper-Pearson bound on the risk at the threshold, corrected for the search.
@@ -245,6 +246,7 @@ class Choice(Frozen):
     detector: str
     risk: float
     confidence: float
+    guaranteed: bool
     threshold: float | None
     n: int
     bound: float | None
@@ -260,12 +262,13 @@ class Outcome(Frozen):
             above, "open" between, "silent" where nothing is answered.
         stopped: share of the hallucinated answers that are replaced.
         lost: share of the right answers that are. At random both would be 1 - coverage, and the risk `base`.
-        own_risk, own_coverage: the same with the threshold chosen, by the same rule, on the other half of this very set.
+        own_risk, own_coverage: with the threshold chosen, by the same rule, on the other half of this very set.
     """
 
     eval_set: str
     detector: str
     target: float
+    guaranteed: bool
     base: float
     coverage: Estimate
     risk: Estimate
