@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hneurons.layers.causality.mediation_record import Ablation, Mediation
 from hneurons.probes.bootstrap import Estimate
+from hneurons.probes.controls import Band
 
 Corruption = Literal["question", "noise"]
 """What keeps the corrupt run from the clean answer: it was asked another question, or its subject's embeddings are
@@ -29,16 +30,23 @@ class Grid(_Frozen):
 class PairsFound(_Frozen):
     """Which answers were held against each other.
 
-    `unpaired` counts hallucinated answers that have no partner, by reason. `gap` is how far the logit difference (clean
-    answer - hallucinated answer) of the clean runs lies above that of the corrupt ones, in nats, by corruption: what
-    patching can bring back. `sigma` is the standard deviation of the noise, `draws` how often it was drawn for a pair.
+    `found` counts pairs there were to choose from, `unpaired` hallucinated answers that have no partner, by reason. By
+    corruption, `gap` is how far the logit difference (clean answer - hallucinated answer) of the clean runs lies above
+    that of the corrupt ones, in nats: what patching can bring back, `probability` the same of the clean answer's
+    probability; `small` counts pairs with next to none. `unrelated`
+    are the pairs that have an unrelated run beside them, for the control. `sigma` is the standard deviation of the
+    noise, `draws` how often it was drawn for a pair.
     """
 
     n: int
+    found: int
     by_set: dict[str, int]
     by_kind: dict[str, int]
     unpaired: dict[str, int]
     gap: dict[Corruption, Estimate]
+    probability: dict[Corruption, Estimate]
+    small: dict[Corruption, int]
+    unrelated: int
     sigma: float
     draws: int
 
@@ -67,21 +75,16 @@ class EffectMap(_Frozen):
 
 
 class NeuronsPatched(_Frozen):
-    """Neurons patched together, at every position: H-Neurons beside equally many random ones.
-
-    `random` has the effect of every random set, `random_low` and `random_high` are their percentiles 2.5 and 97.5.
-    `matched` sets have as many in each layer as these. `all_neurons` is the effect of every neuron of the model.
+    """Neurons patched together, at every position: the H-Neurons beside as many random ones, of any layer ("random")
+    and as many of each layer ("matched"), and beside all neurons of the model. Effects are shares of the gap.
     """
 
     corruption: Corruption
     n_neurons: int
+    n_pairs: int
     effect: Estimate
-    random: tuple[float, ...]
-    random_low: float | None
-    random_high: float | None
-    matched: tuple[float, ...]
-    matched_low: float | None
-    matched_high: float | None
+    random: Band
+    matched: Band
     all_neurons: Estimate
 
 
@@ -126,11 +129,11 @@ class Tracing(_Frozen):
 class Causality(_Frozen):
     """Which part causes it: patching, attribution, ablation, mediation.
 
-    `missing` says why `mediation` or `ablation` is not there.
+    `missing` says why `neurons`, `mediation` or `ablation` is not there.
     """
 
     tracing: Tracing
-    neurons: tuple[NeuronsPatched, ...]
+    neurons: NeuronsPatched | None
     attribution: tuple[AttributionFound, ...]
     mediation: Mediation | None = None
     ablation: Ablation | None = None
