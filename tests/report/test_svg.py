@@ -53,6 +53,13 @@ def test_a_colour_outside_the_palette_is_refused() -> None:
             to_svg(plot("#123456"), "x", "t", "d")
 
 
+def test_a_picture_stays_in_the_page() -> None:
+    figure = plot(LIGHT.data)
+    figure.axes[0].imshow([[0.0, 1.0]], cmap="gray")
+    (picture,) = ET.fromstring(to_svg(figure, "name", "title", "words")).iter(f"{{{SVG}}}image")
+    assert picture.get("href", "").startswith("data:image/png;base64,")
+
+
 def test_text_is_text_and_escaped() -> None:
     with styled():
         written = to_svg(plot(LIGHT.ink, "<script>&"), "x", "<t>", "d & e")

@@ -66,7 +66,8 @@ def _rewrite(element: ET.Element, name: str) -> None:
             element.set(key, f"{name}-{re.sub(r'[^A-Za-z0-9_.-]', '_', value)}")
         elif key in (f"{{{XLINK}}}href", "href"):
             del element.attrib[key]
-            element.set("href", f"#{name}-{value.removeprefix('#')}")
+            own = value if value.startswith("data:") else f"#{name}-{value.removeprefix('#')}"  # a picture is no id
+            element.set("href", own)
         elif key == "style":
             element.set(key, _style(value))
         else:
