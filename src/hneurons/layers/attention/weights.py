@@ -77,7 +77,7 @@ class Shares:
 
 def reading(answered: Answered) -> Reading:
     """An answer as it is read: at the positions that predict its answer tokens."""
-    said: tuple[Attended, ...] = ("response",) * len(answered.response_ids)
+    said: list[Attended] = ["response"] * len(answered.response_ids)
     return Reading(
         token_ids=answered.token_ids,
         segments=(*answered.segments, *said),
@@ -104,8 +104,8 @@ def attention_pattern(
     """
     (layer,) = check_layers(model, [layer])
     ids = tuple(token_ids)
-    unnamed: tuple[Attended, ...] = ("template",) * len(ids)
-    _check(model, [Reading(ids, unnamed, tuple(range(len(ids))))])
+    unnamed: list[Attended] = ["template"] * len(ids)
+    _check(model, [Reading(ids, tuple(unnamed), tuple(range(len(ids))))])
     check_alike(model, ids)
     kept: list[Float32[np.ndarray, "heads queries keys"]] = []
 
