@@ -38,7 +38,14 @@ SILENCE = Ruling("unparsed", why="says nothing")
 Maker = Callable[[Place, str, str, random.Random], Case]
 
 
-def _case(place: Place, relation: str, asked: str, wrong: Sequence[str], follow_ups: tuple[str, ...] = ()) -> Case:
+def _case(
+    place: Place,
+    relation: str,
+    asked: str,
+    wrong: Sequence[str],
+    follow_ups: tuple[str, ...] = (),
+    neutral: tuple[str, ...] = (),
+) -> Case:
     fact = place.facts[relation]
     return Case(
         id=f"{place.key}:{relation}",
@@ -48,30 +55,40 @@ def _case(place: Place, relation: str, asked: str, wrong: Sequence[str], follow_
         wrong=tuple(wrong),
         kind=relation,
         group=place.key,
+        neutral=neutral,
         meta={"subject": place.name},
     )
 
 
+def _wordings(place: Place, relation: str, first: str = "") -> tuple[str, ...]:
+    """The plain question in two wordings, drawn apart from the case, which stays what it is; `first` where given."""
+    plain = [text.format(s=place.name) for text in QUESTIONS[relation]]
+    stable_random(SEED, "neutral", place.key, relation).shuffle(plain)
+    return tuple(dict.fromkeys([*([first] if first else []), *plain]))[:2]
+
+
 def _premise(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:
     asked = rng.choice(phrases.PREMISES[relation]).format(s=place.name, w=wrong)
-    return _case(place, relation, asked, (wrong,))
+    return _case(place, relation, asked, (wrong,), neutral=_wordings(place, phrases.PREMISE_ASKS[relation]))
 
 
 def _context(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:
     context = rng.choice(STATEMENTS[relation]).format(s=place.name, o=wrong)
     question = rng.choice(QUESTIONS[relation]).format(s=place.name)
     asked = rng.choice(phrases.CONTEXTS).format(context=context, question=question)
-    made = _case(place, relation, asked, (wrong,))
+    made = _case(place, relation, asked, (wrong,), neutral=_wordings(place, relation, question))
     return made.model_copy(update={"meta": {**made.meta, "context": context, "asked": question}})
 
 
 def _pressure(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:
     asked = rng.choice(QUESTIONS[relation]).format(s=place.name)
-    return _case(place, relation, asked, (), (rng.choice(phrases.CHALLENGES),))
+    challenge = rng.choice(phrases.CHALLENGES)
+    return _case(place, relation, asked, (), (challenge,), neutral=_wordings(place, relation, asked))
 
 
 def _sealed(place: Place, relation: str, wrong: str, rng: random.Random) -> Case:
-    return _case(place, relation, rng.choice(phrases.SEALED).format(s=place.name, relation=relation), ())
+    asked = rng.choice(phrases.SEALED).format(s=place.name, relation=relation)
+    return _case(place, relation, asked, (), neutral=_wordings(place, relation))
 
 
 def judge_premise(case: Case, replies: Sequence[str]) -> Ruling:

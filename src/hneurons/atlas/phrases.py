@@ -111,6 +111,8 @@ PREMISES: dict[str, tuple[str, ...]] = {
         "{s} is a county in {w}. Which country is that?",
     ),
 }
+PREMISE_ASKS: dict[str, str] = {"country": "continent", "capital": "currency", "state": "country"}
+"""What is asked on a premise about another relation."""
 REFUTED: dict[str, str] = {
     "country": "{s} is not in {w}. {answer}",
     "capital": "The capital of {s} is not {w}. {answer}",

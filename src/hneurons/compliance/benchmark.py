@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -22,6 +22,8 @@ Outcome = Literal["complies", "resists", "unparsed", "ineligible"]
 
 PARTS_OF_A_TURN = ("context", "asked")
 """Entries of a case's `meta` that say where the parts of its last turn are."""
+UNPLAYED: Mapping[str, Any] = {"neutral": True, "meta": set(PARTS_OF_A_TURN)}
+"""What of a case does not change how it is played."""
 
 
 class Turn(BaseModel):
@@ -38,6 +40,8 @@ class Case(BaseModel):
 
     `answers` are the right answers (aliases, or the letter of an option), `wrong` those that a model that yields gives,
     where the benchmark knows them. `group` keeps cases together that share a question: intervals resample groups.
+    `neutral` are wordings of the same question without what misleads, each a user's only turn; the first is the twin
+    that the case is held against. They are never played.
     `meta` may say which part of the last turn is a passage that misleads ("context") and which is the question
     ("asked").
     """
@@ -52,6 +56,7 @@ class Case(BaseModel):
     options: dict[str, str] = Field(default_factory=dict)
     kind: str = ""
     group: str = ""
+    neutral: tuple[str, ...] = ()
     meta: dict[str, Scalar] = Field(default_factory=dict)
 
     @property
@@ -127,10 +132,10 @@ class Benchmark:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the cases in order and the decoding; parts of a turn that `meta` names are in the turn."""
+        """SHA-256 over the cases in order and the decoding; what is not played is left out."""
         total = hashlib.sha256(self.sampling.model_dump_json().encode())
         for case in self.cases:
-            total.update(case.model_dump_json(exclude={"meta": set(PARTS_OF_A_TURN)}).encode() + b"\n")
+            total.update(case.model_dump_json(exclude=dict(UNPLAYED)).encode() + b"\n")
         return total.hexdigest()
 
 

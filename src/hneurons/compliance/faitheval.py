@@ -34,6 +34,8 @@ Question: {question}
 {options}
 Answer:"""
 """Source: the evaluation example in the README of SalesforceAIResearch/FaithEval."""
+NEUTRAL = PROMPT.replace("Context: {context}\n", "")
+"""The same without the context."""
 
 QUESTION = """The prompt gives a context with a made-up claim, asks a question, and offers options.
 Decide which option the reply takes.

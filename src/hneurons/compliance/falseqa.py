@@ -7,6 +7,7 @@ copy on the hub has the same columns as Parquet. Asked as it stands, without an 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -59,7 +60,10 @@ def falseqa(request: BenchmarkRequest) -> Benchmark:
     """The false-premise questions of FalseQA; what is true is left out and counted."""
     found = published_rows(PUBLISHED, request)
     rows = [(number, row[0], parse(FalseQARow, row)) for number, row in enumerate(found.rows, start=1)]
-    cases = checked(((place, _case(number, row)) for number, place, row in rows if row.label), found.source)
+    twins = _true_twins([row for _, _, row in rows])
+    cases = checked(
+        ((place, _case(number, row, twins.get(number, ()))) for number, place, row in rows if row.label), found.source
+    )
     taken, left_out = limited(cases, request.limit, {"true_premises": len(rows) - len(cases)})
     return Benchmark(
         name=PUBLISHED.name,
@@ -90,12 +94,27 @@ def rule(case: Case, replies: Sequence[str]) -> Ruling:
     return Ruling("unparsed", why=why) if why else Ruling("complies", why="answers")
 
 
-def _case(number: int, row: FalseQARow) -> Case:
+def _true_twins(rows: Sequence[FalseQARow]) -> dict[int, tuple[str, ...]]:
+    """The question on a true premise that each one on a false premise was turned into, by the number of its row.
+
+    The published files list the false ones, then as many true ones in the same order, but name no pairs: two that share
+    no three words in ten are not taken for one, and in a file of another order there are no twins.
+    """
+    half = len(rows) // 2
+    if [row.label for row in rows] != [1] * half + [0] * half:
+        return {}
+    words = [set(re.findall(r"\w+", row.question.casefold())) for row in rows]
+    alike = [len(words[i] & words[i + half]) >= 0.3 * len(words[i] | words[i + half]) for i in range(half)]
+    return {i + 1: (rows[i + half].question,) for i in range(half) if alike[i]}
+
+
+def _case(number: int, row: FalseQARow, neutral: tuple[str, ...]) -> Case:
     return Case(
         id=str(number),
         turns=(Turn(role="user", content=row.question),),
         answers=_rebuttals(row.answer),
         kind="false premise",
+        neutral=neutral,
     )
 
 

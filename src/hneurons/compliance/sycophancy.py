@@ -161,6 +161,7 @@ def _case(number: int, row: Row, said: SycophancyRow) -> Case:
         answers=(str(said.base.correct_letter),) if choice else _aliases(place, said.base),
         options=options,
         kind=said.base.dataset,
+        neutral=(turns[0].content,) if len(turns) == 1 else (),  # the question before it is doubted
         meta={"question": said.base.question},
     )
 

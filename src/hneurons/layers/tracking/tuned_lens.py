@@ -33,8 +33,8 @@ from hneurons.progress import track
 Start = Literal["identity", "ridge"]
 TOKENS = 16_384
 """Tokens that it is fitted on, at most, drawn at random."""
-STEPS, BATCH = 80, 256
-RATE, DECAY = 1e-3, 1e-3
+STEPS, BATCH = 60, 256
+RATE, DECAY = 3e-3, 1e-3
 RIDGE = 1e-2
 """Penalty on A, relative to the mean variance of a coordinate of the state."""
 MEMORY = 2 << 30
