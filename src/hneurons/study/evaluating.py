@@ -85,11 +85,12 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
     return found
 
 
-def evaluation_rows(
-    run: Run, own: Mapping[str, Answers]
-) -> dict[str, tuple[tuple[str, Int[np.ndarray, " rows"]], ...]]:
-    """Which rows of which sets every evaluation set is made of, in order; `own` holds the answers of each."""
-    found: dict[str, tuple[tuple[str, Int[np.ndarray, " rows"]], ...]] = {}
+def evaluation_rows(run: Run, own: Mapping[str, Answers]) -> dict[str, list[tuple[str, Int[np.ndarray, " rows"]]]]:
+    """Which rows of which sets each evaluation set is made of, in order; all of its own, where it is of one alone.
+
+    `own` holds the answers of every set.
+    """
+    found: dict[str, list[tuple[str, Int[np.ndarray, " rows"]]]] = {}
     for name, chosen in run.config.evaluate.items():
         if chosen.faithful_from is None:
             found[name] = [(name, np.arange(len(own[name])))]

@@ -37,7 +37,7 @@ def own_doubt(answers: Answers) -> Float64[np.ndarray, " rows"]:
     """
     log_prob, n_answer = answers.read("log_prob", "n_answer").T
     doubt: Float64[np.ndarray, " rows"] = -np.expm1(log_prob * n_answer)
-    return np.clip(doubt, 0.0, 1.0)
+    return doubt.clip(0.0, 1.0)
 
 
 def equal_bins(p: Float64[np.ndarray, " rows"], n_bins: int = N_BINS) -> Int[np.ndarray, " rows"]:

@@ -44,8 +44,8 @@ def aurc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = size.sum(axis=1)
     harmonic = _harmonic(int(total.max()))
     steps = harmonic[np.rint(before + size).astype(np.int64)] - harmonic[np.rint(before).astype(np.int64)]
-    area: np.ndarray = (wrong + (wrong_before - rate * before) * steps).sum(axis=1)
-    return area / total
+    area: np.ndarray = (wrong + (wrong_before - rate * before) * steps).sum(axis=1) / total
+    return area
 
 
 def oracle_aurc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -53,8 +53,8 @@ def oracle_aurc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray
     total, wrong = weights.sum(axis=1), (weights * y).sum(axis=1)
     harmonic = _harmonic(int(total.max()))
     n, m = np.rint(total).astype(np.int64), np.rint(wrong).astype(np.int64)
-    area: np.ndarray = m - (n - m) * (harmonic[n] - harmonic[n - m])
-    return area / total
+    area: np.ndarray = (m - (n - m) * (harmonic[n] - harmonic[n - m])) / total
+    return area
 
 
 def excess_aurc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def sampled(drawn: Sequence[Drawn], *, resamples: int = 1000, permutations: int 
     pools = []
     for name, inside in ((ALL, np.ones_like(left)), (LEFT_OVER, left)):
         if min((y & inside).sum(), (~y & inside).sum()) >= FEWEST:
-            chosen = [drawn[i] for i in np.flatnonzero(inside)]
+            chosen = [drawn[i] for i in np.flatnonzero(inside).tolist()]
             pools.append(_pool(name, chosen, resamples=resamples, permutations=permutations, seed=seed))
     one_meaning = np.array([each.samples.meanings.max() == 0 for each in drawn], dtype=np.float64)
     bootstrap = Bootstrap(_groups(drawn), resamples=resamples, seed=seed)

@@ -96,7 +96,9 @@ def swaps(kinds: Shaped[np.ndarray, " rows"], claims: Sequence[str], seed: int =
     random = np.random.default_rng(seed)
     found = np.full(len(claims), -1)
     for row, claim in enumerate(claims):
-        others = [other for other in np.flatnonzero(kinds == kinds[row]) if claims[other].strip() != claim.strip()]
+        others = [
+            other for other in np.flatnonzero(kinds == kinds[row]).tolist() if claims[other].strip() != claim.strip()
+        ]
         if others:
             found[row] = random.choice(others)
     return found
