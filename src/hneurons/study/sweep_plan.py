@@ -137,10 +137,10 @@ def plan_sweep(run: Run, model: LanguageModel, settings: SweepSettings, gate: Ga
     if len(set(names)) < len(names):
         raise RunError(f"two of the benchmarks {', '.join(names[:-2])} have one name; name each once")
     benchmarks = {benchmark.name: benchmark for benchmark in loaded}
-    questions, rows = _known(run, model, settings.n_known)
+    questions, rows = find_known(run, model, settings.n_known)
     text = passage_ids(load_text(settings.text), model)
     if settings.gated and gate is None:
-        gate = _gate(run, model, probe, settings.gate_quantile)
+        gate = find_gate(run, model, probe, settings.gate_quantile)
     sets = neuron_sets(
         probe,
         n_random=settings.n_random,
@@ -177,7 +177,7 @@ def _chunks(lengths: Sequence[int], size: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(ordered[start : start + size]) for start in range(0, len(ordered), size))
 
 
-def _known(run: Run, model: LanguageModel, limit: int) -> tuple[list[Question], list[Row]]:
+def find_known(run: Run, model: LanguageModel, limit: int) -> tuple[list[Question], list[Row]]:
     """Questions that the model knows and that C was not chosen on, so that no set has an advantage on them.
 
     C, and with it the H-Neurons, was chosen so that accuracy on the first `n_known` of the known held-out questions
@@ -207,7 +207,7 @@ def _known(run: Run, model: LanguageModel, limit: int) -> tuple[list[Question], 
     return [question for question, _ in found], [row for _, row in found]
 
 
-def _gate(run: Run, model: LanguageModel, probe: Probe, quantile: float) -> Gate:
+def find_gate(run: Run, model: LanguageModel, probe: Probe, quantile: float) -> Gate:
     """The gate's threshold, from the tokens of all held-out answers that are right: a setting, as C is one."""
     known = {
         answer.key for answer in read_judged(run).answers["train"] if answer.part == "dev" and not answer.hallucinated
