@@ -13,7 +13,7 @@ from tests.layers.causality.given import random_answers
 
 from hneurons.errors import InterventionError, ModelError, NotEnoughDataError
 from hneurons.layers.answered import Answered
-from hneurons.layers.causality.ablation import Reference, ablate_answers, components, parts_of, read_forks
+from hneurons.layers.causality.ablation import Forks, Reference, ablate_answers, components, parts_of
 from hneurons.layers.causality.mediation_record import Component
 from hneurons.models.language_model import LanguageModel
 
@@ -49,9 +49,13 @@ def test_answers_are_read_where_they_part(tiny_family: str, tiny_model: Callable
     model = tiny_model(tiny_family)
     answers = random_answers(5, model.hf.get_input_embeddings().num_embeddings)
     expected = one_by_one(model, answers)
-    np.testing.assert_allclose(read_forks(model, answers, batch_rows=3), expected, atol=2e-4)
-    without = ablate_answers(model, answers, *parts_of(model, Component(kind="ffn", layer=1), ()), "zero", ref(model))
+    forks = Forks(model, answers, batch_rows=3)
+    np.testing.assert_allclose(forks.intact, expected, atol=2e-4)
+    site, which = parts_of(model, Component(kind="ffn", layer=1), ())
+    without = ablate_answers(forks, site, which, "zero", ref(model))
     np.testing.assert_allclose(without, one_by_one(model, answers, zero_ffn(model, 1)), atol=2e-4)
+    np.testing.assert_allclose(ablate_answers(forks, site, which, "zero", ref(model)), without, atol=2e-4)  # skips now
+    np.testing.assert_allclose(forks.read(), expected, atol=2e-4)
     assert np.abs(without[:, 0] - expected[:, 0]).max() > 1e-2
     assert np.abs(without[:, 0] - one_by_one(model, answers, zero_ffn(model, 0))[:, 0]).max() > 1e-2  # not that layer
 
@@ -85,7 +89,7 @@ def test_the_mean_is_over_every_token_of_the_reference(tiny_llama: LanguageModel
         (Component(kind="attention", layer=1), slice(None)),
         (Component(kind="head", layer=1, head=2), slice(2 * width, 3 * width)),
     ):
-        found = ablate_answers(tiny_llama, answers, *parts_of(tiny_llama, component, ()), "mean", reference)
+        found = ablate_answers(Forks(tiny_llama, answers), *parts_of(tiny_llama, component, ()), "mean", reference)
         np.testing.assert_allclose(found, one_by_one(tiny_llama, answers, put(columns)), atol=1e-4)
     wrong = one_by_one(tiny_llama, answers, put(slice(width, 2 * width)))
     assert np.abs(found[:, 0] - wrong[:, 0]).max() > 1e-3
@@ -95,14 +99,15 @@ def test_what_is_resampled_does_not_depend_on_batches(tiny_llama: LanguageModel)
     reference, answers = ref(tiny_llama), random_answers(7, 300)
     site, which = parts_of(tiny_llama, Component(kind="neurons"), NEURONS)
     all_ffn = parts_of(tiny_llama, Component(kind="ffn", layer=0), ())
-    together = ablate_answers(tiny_llama, answers, *all_ffn, "resample", reference, batch_rows=64)
-    apart = ablate_answers(tiny_llama, answers, *all_ffn, "resample", reference, batch_rows=2)
+    forks = Forks(tiny_llama, answers)
+    together = ablate_answers(forks, *all_ffn, "resample", reference)
+    apart = ablate_answers(Forks(tiny_llama, answers, batch_rows=2, skip=False), *all_ffn, "resample", reference)
     np.testing.assert_allclose(together, apart, atol=1e-4)
     other = Reference(tiny_llama, reference.token_ids, seed=4)
-    assert np.abs(ablate_answers(tiny_llama, answers, *all_ffn, "resample", other) - together)[:, 0].max() > 1e-3
+    assert np.abs(ablate_answers(forks, *all_ffn, "resample", other) - together)[:, 0].max() > 1e-3
     assert reference.of("ffn", "resample") is reference.of("ffn", "resample")  # read once
-    zero = ablate_answers(tiny_llama, answers, site, which, "zero", reference)
-    assert np.abs(zero - read_forks(tiny_llama, answers))[:, 0].max() > 1e-4
+    zero = ablate_answers(forks, site, which, "zero", reference)
+    assert np.abs(zero - forks.intact)[:, 0].max() > 1e-4
 
 
 def test_every_component_has_its_place(tiny_llama: LanguageModel) -> None:
@@ -119,16 +124,14 @@ def test_every_component_has_its_place(tiny_llama: LanguageModel) -> None:
 
 
 def test_what_cannot_be_read_is_refused(tiny_llama: LanguageModel) -> None:
-    reference, answers = ref(tiny_llama), random_answers(2, 300)
+    reference, forks = ref(tiny_llama), Forks(tiny_llama, random_answers(2, 300))
     with pytest.raises(NotEnoughDataError, match="no H-Neuron"):
         parts_of(tiny_llama, Component(kind="neurons"), ())
     with pytest.raises(NotEnoughDataError, match="no answer"):
-        read_forks(tiny_llama, [])
+        Forks(tiny_llama, [])
     with pytest.raises(NotEnoughDataError, match="no training answer"):
         Reference(tiny_llama, []).of("ffn", "mean")
     with pytest.raises(ModelError, match="no layer"):
-        ablate_answers(tiny_llama, answers, "ffn", [7], "zero", reference)
+        ablate_answers(forks, "ffn", [7], "zero", reference)
     with pytest.raises((ModelError, InterventionError), match="head"):
-        ablate_answers(
-            tiny_llama, answers, *parts_of(tiny_llama, Component(kind="head", layer=0), ()), "zero", reference
-        )
+        ablate_answers(forks, *parts_of(tiny_llama, Component(kind="head", layer=0), ()), "zero", reference)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from hneurons.contributions.item import Item, Recording
@@ -19,6 +22,7 @@ from hneurons.interventions.reference import Activations, Means, activations, me
 from hneurons.interventions.sites import Site, Which
 from hneurons.layers.answered import Answered
 from hneurons.layers.causality.mediation_record import Component, How
+from hneurons.layers.causality.skipping import Skipper, form
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.labels import Neuron
 
@@ -101,81 +105,135 @@ def parts_of(model: LanguageModel, component: Component, neurons: Sequence[Neuro
     return site, [layer]
 
 
-@torch.no_grad()
-def read_forks(
-    model: LanguageModel, answers: Sequence[Answered], *, batch_rows: int = 64
-) -> Float64[np.ndarray, "answers 3"]:
-    """Each answer read where it parts from the right one, in whatever block of an intervention this is called.
+class Forks:
+    """Answers, ready to be read where they part from the right one, again and again, under one intervention or another.
 
-    Columns: log-probability of the given token in nats; its logit less that of the right one (NaN where there is no
-    right one); 1 where no token has a greater logit, else 0. To an intervention, answer i of the list is prompt i.
+    Answers of like length go together. The residual stream of the intact model is kept after every layer, (rows,
+    tokens, hidden) of each batch, so that layers below the first that is changed need not be computed again.
 
-    Raises:
-        NotEnoughDataError: no answer, or one without a fork.
-        ModelError: logits that are not finite.
+    Attributes:
+        model: any loaded model.
+        answers: each with a fork.
+        intact: what is read of them as they are, as by `read`.
     """
-    if not answers or any(answer.fork is None for answer in answers):
-        raise NotEnoughDataError("there is no answer to read, or one does not part from the right one; leave it out")
-    rows = []
-    for start in range(0, len(answers), batch_rows):
-        batch = answers[start : start + batch_rows]
-        with model.rows_are(np.arange(start, start + len(batch)), len(answers)):
-            rows.append(_read_batch(model, batch))
-    return np.concatenate(rows)
+
+    def __init__(
+        self, model: LanguageModel, answers: Sequence[Answered], *, batch_rows: int = 64, skip: bool = True
+    ) -> None:
+        """Read `answers` as they are; `skip`: whether layers may be left out later.
+
+        Raises:
+            NotEnoughDataError: no answer, or one without a fork.
+            ResponseError: an answer that the model cannot read.
+            ModelError: logits that are not finite.
+        """
+        if not answers or any(answer.fork is None for answer in answers):
+            raise NotEnoughDataError(
+                "there is no answer to read, or one does not part from the right one; leave it out"
+            )
+        self.model = model
+        self.answers = tuple(answers)
+        items = [_item(answer) for answer in answers]
+        check_items(model, items)
+        by_length = sorted(range(len(items)), key=lambda number: len(items[number]))
+        self._orders = [by_length[start : start + batch_rows] for start in range(0, len(by_length), batch_rows)]
+        self._batches = [pad([items[i] for i in order], Recording(), model.pad_id) for order in self._orders]
+        self._streams: list[dict[int, Tensor]] = [{} for _ in self._orders]
+        self._forms: list[int | None] = [None] * model.n_layers
+        self._skipper = Skipper(model, self._forms, wanted=False)
+        with ExitStack() as hooks:
+            if skip:
+                for layer in range(model.n_layers):
+                    hooks.callback(model.block(layer).register_forward_hook(self._keeper(layer)).remove)
+            self._now = 0
+            self.intact: Float64[np.ndarray, "answers 3"] = self.read()
+        self._skipper = Skipper(model, self._forms, wanted=skip)
+
+    @torch.no_grad()
+    def read(self, start: int = 0) -> Float64[np.ndarray, "answers 3"]:
+        """What the model makes of the answers in whatever block of an intervention this is called.
+
+        To an intervention, answer i of the list is prompt i.
+
+        Args:
+            start: the first layer in which anything is changed.
+
+        Returns:
+            Log-probability of the given token in nats; its logit less that of the right one (NaN where there is no
+            right one); 1 where no token has a greater logit, else 0.
+
+        Raises:
+            ModelError: logits that are not finite.
+        """
+        found = np.empty((len(self.answers), 3))
+        for number, order in enumerate(self._orders):
+            self._now = number
+            with self.model.rows_are(np.array(order), len(self.answers)):
+                logits = self._skipper.run(start, partial(self._stream, number, start), partial(self._logits, number))
+            found[order] = self._compared(logits, order)
+        return found
+
+    def _logits(self, number: int) -> Float[Tensor, "rows vocab"]:
+        batch = self._batches[number]
+        logits = forward(self.model, batch).flatten(0, 1)
+        return logits.index_select(0, batch.predictions.to(logits.device))
+
+    def _stream(self, number: int, start: int) -> Float[Tensor, "rows seq hidden"]:
+        return self._streams[number][start - 1]
+
+    def _keeper(self, layer: int) -> Callable[[Any, Any, Any], None]:
+        def keep(_module: Any, _arguments: Any, output: Any) -> None:
+            self._forms[layer] = form(output)
+            if layer < self.model.n_layers - 1:
+                states = output[0] if isinstance(output, tuple) else output
+                self._streams[self._now][layer] = states.detach().clone()
+
+        return keep
+
+    def _compared(self, logits: Float[Tensor, "rows vocab"], order: Sequence[int]) -> Float64[np.ndarray, "rows 3"]:
+        forks = [fork for number in order if (fork := self.answers[number].fork) is not None]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        own = _at(logits, [fork.given for fork in forks])
+        margin = own - _at(logits, [fork.given if fork.correct is None else fork.correct for fork in forks])
+        rows = torch.stack(
+            [_at(logits.log_softmax(dim=-1), [fork.given for fork in forks]), margin, own >= logits.amax(dim=-1)], dim=1
+        )
+        if not bool(rows.isfinite().all()):
+            raise ModelError(
+                f"{self.model.name} gives logits that are not finite in {self.model.dtype} where answers part; "
+                "load the model with dtype='float32', or check its weights"
+            )
+        found = rows.double().cpu().numpy()
+        found[[fork.correct is None for fork in forks], MARGIN] = np.nan
+        return np.asarray(found)
 
 
 def ablate_answers(
-    model: LanguageModel,
-    answers: Sequence[Answered],
-    site: Site,
-    which: Which,
-    how: How,
-    reference: Reference,
-    *,
-    batch_rows: int = 64,
+    forks: Forks, site: Site, which: Which, how: How, reference: Reference
 ) -> Float64[np.ndarray, "answers 3"]:
-    """`read_forks` while `which` parts of `site` are taken out at every token, those of the prompt included.
+    """What is read of the answers while parts of a site are taken out at every token, those of the prompt included.
 
     What an answer is resampled from belongs to its place in the list, whatever the batches are.
 
     Args:
-        model: any loaded model.
-        answers: each with a fork.
+        forks: the answers.
         site: where.
         which: of `parts_of`.
         how: what takes their place.
         reference: where means and values come from.
-        batch_rows: answers of a forward pass, at most.
+
+    Raises:
+        ModelError: the model has no such part, or gives logits that are not finite.
     """
-    with ablate(model, site, which, how=how, reference=reference.of(site, how), seed=reference.seed):
-        return read_forks(model, answers, batch_rows=batch_rows)
+    with ablate(forks.model, site, which, how=how, reference=reference.of(site, how), seed=reference.seed):
+        return forks.read(min(each if isinstance(each, int) else each[0] for each in which))
 
 
-def _read_batch(model: LanguageModel, answers: Sequence[Answered]) -> Float64[np.ndarray, "answers 3"]:
-    forks = [answer.fork for answer in answers if answer.fork is not None]
-    items = [
-        Item(answer.key, answer.prompt_ids, answer.response_ids[: fork.index + 1], (fork.index,))
-        for answer, fork in zip(answers, forks, strict=True)
-    ]
-    check_items(model, items)
-    batch = pad(items, Recording(), model.pad_id)
-    logits = forward(model, batch).flatten(0, 1)
-    found = logits.index_select(0, batch.predictions.to(logits.device))
-    found = found.to(torch.promote_types(found.dtype, torch.float32))
-    given = torch.tensor([fork.given for fork in forks], device=found.device)
-    own = _at(found, given)
-    right = torch.tensor([fork.given if fork.correct is None else fork.correct for fork in forks], device=found.device)
-    margin = (own - _at(found, right)).double().cpu().numpy()
-    margin[[fork.correct is None for fork in forks]] = np.nan
-    logprob = _at(found.log_softmax(dim=-1), given).double().cpu().numpy()
-    first = (own >= found.amax(dim=-1)).double().cpu().numpy()
-    if not (np.isfinite(logprob).all() and not np.isinf(margin).any()):
-        raise ModelError(
-            f"{model.name} gives logits that are not finite in {model.dtype} where answers part; "
-            "load the model with dtype='float32', or check its weights"
-        )
-    return np.stack([logprob, margin, first], axis=1)
+def _item(answer: Answered) -> Item:
+    assert answer.fork is not None
+    index = answer.fork.index
+    return Item(answer.key, answer.prompt_ids, answer.response_ids[: index + 1], (index,))
 
 
-def _at(values: Float[Tensor, "rows vocab"], tokens: Int64[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-    return values.gather(1, tokens.unsqueeze(1))[:, 0]
+def _at(values: Float[Tensor, "rows vocab"], tokens: Sequence[int]) -> Float[Tensor, " rows"]:
+    return values.gather(1, torch.tensor(tokens, device=values.device).unsqueeze(1))[:, 0]

@@ -65,7 +65,7 @@ def change(
     ablated: Float64[np.ndarray, "answers 3"],
     rows: Bool[np.ndarray, " answers"],
 ) -> Change:
-    """What ablation changes in the answers `rows`; readings as of `read_forks`."""
+    """What ablation changes in the answers `rows`; readings as of `Forks.read`."""
     moved = ablated - intact
     rivalled = rows & ~np.isnan(moved[:, MARGIN])
     return Change(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -11,10 +11,10 @@ from hneurons.errors import NotEnoughDataError, ProbeError
 from hneurons.interventions.sites import Site, Which
 from hneurons.kept import joined, kept
 from hneurons.layers.answered import Answered
-from hneurons.layers.causality.ablation import HOWS, Reference, ablate_answers, components, parts_of, read_forks
+from hneurons.layers.causality.ablation import HOWS, Forks, Reference, ablate_answers, components, parts_of
 from hneurons.layers.causality.choosing import balanced, contrasts
 from hneurons.layers.causality.mediation import Contrast, Readings, everything, mediate
-from hneurons.layers.causality.mediation_record import Ablation, Component, Mediation
+from hneurons.layers.causality.mediation_record import Ablation, Mediation
 from hneurons.layers.causality.pairs import Pair
 from hneurons.layers.causality.summing import ablation, mediation
 from hneurons.probes.controls import draw_neurons
@@ -63,14 +63,6 @@ def find_mediation(work: LayersWork, pairs: Sequence[Pair]) -> Mediation:
     )
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What is taken out; nothing at all, where `site` is None."""
-
-    site: Site | None
-    which: Which
-
-
 def find_ablation(work: LayersWork) -> Ablation:
     """Every component taken out while answers of the evaluation sets are read again where they part.
 
@@ -89,26 +81,24 @@ def find_ablation(work: LayersWork) -> Ablation:
     draws, missing = _draws(work)
     neurons = work.probe.hneurons
     taken = components(model, neurons=bool(neurons))
-    tasks = [_Task(None, ())]
-    tasks += [_Task(*parts_of(model, component, neurons)) for component in taken]
-    tasks += [_Task("neurons", drawn) for drawn in draws]
+    tasks: list[tuple[Site, Which]] = [parts_of(model, component, neurons) for component in taken]
+    tasks += [("neurons", drawn) for drawn in draws]
 
-    def run(task: _Task) -> dict[str, np.ndarray]:
-        if task.site is None:
-            return {"read": read_forks(model, answers, batch_rows=settings.batch_rows)[None]}
-        ways = [
-            ablate_answers(model, answers, task.site, task.which, how, reference, batch_rows=settings.batch_rows)
-            for how in HOWS
-        ]
-        return {"read": np.stack(ways)}
+    @cache
+    def forks() -> Forks:
+        return Forks(model, answers, batch_rows=settings.batch_rows)
+
+    def run(task: tuple[Site, Which]) -> dict[str, np.ndarray]:
+        ways = [ablate_answers(forks(), *task, how, reference) for how in HOWS]
+        return {"intact": forks().intact, "ablated": np.stack(ways)}
 
     parts = kept(work.folder("causality") / "ablation", tasks, run, work.engine, "ablation, by component")
-    read = [part["read"] for part in parts]
+    read = [part["ablated"] for part in parts]
     return ablation(
-        read[0][0],
-        read[1 : 1 + len(taken)],
+        parts[0]["intact"],
+        read[: len(taken)],
         taken,
-        read[1 + len(taken) :],
+        read[len(taken) :],
         hallucinated=np.array([answer.hallucinated for answer in answers]),
         strata=np.array([f"{answer.eval_set}\n{answer.kind}" for answer in answers]),
         groups=np.array([answer.group for answer in answers]),
