@@ -110,11 +110,13 @@ class Angle(_Record):
 
 
 class Removed(_Record):
-    """Factuality (AUROC) after the states have lost their part along the uncertainty direction (difference of means).
+    """Factuality (AUROC) without uncertainty: projected out of the states, and among answers of like entropy.
 
-    `before` and `after` are of the difference of means, `difference` after less before. `refit_before` and `refit` are
-    of a logistic probe fitted to all of the states and to what is left. `uncertainty_left` is the AUROC of a logistic
-    probe for uncertainty there, `entropy` that of the answer's own entropy for factuality.
+    `before` and `after` are of the difference of means, `after` with its part along the uncertainty direction taken
+    off; `difference` is after less before. `refit_before` and `refit` are of a logistic probe fitted to the states and
+    to what is left of them. `uncertainty_left` is that of a logistic probe for uncertainty there. `within` compares
+    only answers of one tenth of the set by entropy, scored by the logistic probe; `entropy` and `entropy_within` are
+    those of the answer's own entropy.
     """
 
     layer: int
@@ -125,7 +127,9 @@ class Removed(_Record):
     refit_before: Estimate
     refit: Estimate
     uncertainty_left: Estimate
+    within: Estimate
     entropy: Estimate
+    entropy_within: Estimate
 
 
 class Transfer(_Record):
@@ -199,11 +203,10 @@ class Moved(_Record):
 
 
 class Steering(_Record):
-    """Answers steered along the factuality direction, of a set, so many of either kind, so many control directions."""
+    """A set steered along the factuality direction: faithful answers, forks of hallucinated ones, controls."""
 
     eval_set: str
     n_faithful: int
-    n_hallucinated: int
     n_forks: int
     n_draws: int
     moved: tuple[Moved, ...]
