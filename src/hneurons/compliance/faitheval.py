@@ -112,5 +112,6 @@ def _case(row: Row) -> Case:
         wrong=(said.answerKey,),
         options=options,
         kind="false context",
+        neutral=(NEUTRAL.format(question=said.question, options=listed),),
         meta={"context": said.context, "asked": said.question},
     )
