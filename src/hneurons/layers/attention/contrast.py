@@ -20,6 +20,7 @@ from hneurons.layers.attention.record import (
     Permuted,
     Share,
     Tests,
+    differs,
 )
 from hneurons.layers.attention.strata import Design, corrected, difference, means, p_values, replicates, scores
 from hneurons.layers.attention.weights import ATTENDED, Shares
@@ -82,7 +83,7 @@ def contrast(
     rows = np.flatnonzero(every.used)
     design, own = every.take(rows), _taken(shares, rows)
     present = [place for place in range(len(ATTENDED)) if own.uniform[..., place].any()]
-    measured = {
+    measured: dict[Measure, Float64[np.ndarray, "rows layers heads columns"]] = {
         "lift": own.lift[..., present],
         "share": own.share[..., present],
         "entropy": own.spread[..., None],
@@ -91,6 +92,10 @@ def contrast(
     bootstrap = Bootstrap(design.groups, resamples=draws.bootstrap, seed=draws.seed)
     layers = tuple(
         _layer(design, _layer_of(own, place), layer, present, bootstrap) for place, layer in enumerate(shares.layers)
+    )
+    tests = tuple(
+        _tests(design, values, measure, [""] if measure == "entropy" else names, shares.layers, draws)
+        for measure, values in measured.items()
     )
     alone = int((~every.used).sum())
     return Contrast(
@@ -105,12 +110,20 @@ def contrast(
         left_out={**(left_out or {}), **({"one_kind_in_its_stratum": alone} if alone else {})},
         whole=_layer(design, own, None, present, bootstrap),
         layers=layers,
-        tests=tuple(
-            _tests(design, values, measure, [""] if measure == "entropy" else names, shares.layers, draws)  # type: ignore[arg-type]
-            for measure, values in measured.items()
-        ),
+        tests=tests,
+        n_both=_both(tests),
         sets=() if sets is None else _sets(shares, every, sets, draws),
     )
+
+
+def _both(tests: Sequence[Tests]) -> int:
+    """How many heads and segments differ both in lift and in share, on the same side."""
+    lift, share = (each for measure in ("lift", "share") for each in tests if each.measure == measure)
+    sides = [
+        (np.array(differs(lift, each.segment, LEVEL)), np.array(differs(share, each.segment, LEVEL)))
+        for each in lift.differences
+    ]
+    return sum(int(((a == b) & (a != 0)).sum()) for a, b in sides)
 
 
 def _taken(shares: Shares, rows: Shaped[np.ndarray, " some"]) -> Shares:

@@ -129,6 +129,8 @@ class Contrast(Frozen):
         whole: over all layers and heads.
         layers: layer by layer.
         tests: by head.
+        n_both: heads and segments of which both share and lift differ after correction, on the same side: where only
+            one does, it may be the length of the segment that differs.
         sets: the subject's lift by set; of answers alone.
     """
 
@@ -144,7 +146,30 @@ class Contrast(Frozen):
     whole: LayerShares
     layers: tuple[LayerShares, ...]
     tests: tuple[Tests, ...]
+    n_both: int
     sets: tuple[Focus, ...] = ()
+
+
+def differs(tests: Tests, segment: str, level: float) -> tuple[tuple[int, ...], ...]:
+    """Of each head (layers x heads), the side on which a segment differs after correction: 1, -1, or 0 for neither."""
+    (own,) = (each for each in tests.differences if each.segment == segment)
+    return tuple(
+        tuple((1 if apart > 0 else -1) if q <= level else 0 for apart, q in zip(*rows, strict=True))
+        for rows in zip(own.difference, own.q, strict=True)
+    )
+
+
+def agree(contrast: Contrast, segment: str, level: float) -> tuple[tuple[int, ...], ...]:
+    """Of each head, the side on which both share and lift of a segment differ; 0 where they do not both."""
+    lift, share = (
+        differs(tests, segment, level)
+        for name in ("lift", "share")
+        for tests in contrast.tests
+        if tests.measure == name
+    )
+    return tuple(
+        tuple(a if a == b else 0 for a, b in zip(*rows, strict=True)) for rows in zip(lift, share, strict=True)
+    )
 
 
 class Attention(Frozen):
