@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Shaped
+from jaxtyping import Bool, Float64, Shaped
 from scipy.stats import false_discovery_control
 
 from hneurons.layers.comparison.record import Against, Null
@@ -24,11 +24,9 @@ def permuted(
     return np.stack([permute_labels(hallucinated, groups, random) for _ in range(draws)])
 
 
-def flips(units: Int[np.ndarray, " pairs"], draws: int, seed: int) -> Bool[np.ndarray, "draws pairs"]:
-    """Which pairs are exchanged: each unit with probability one half, with all its pairs."""
-    random = np.random.default_rng(seed)
-    n_units = int(units.max(initial=-1)) + 1
-    return random.integers(0, 2, size=(draws, n_units)).astype(bool)[:, units]
+def flips(n_pairs: int, draws: int, seed: int) -> Bool[np.ndarray, "draws pairs"]:
+    """Which pairs are exchanged: each with probability one half."""
+    return np.random.default_rng(seed).integers(0, 2, size=(draws, n_pairs)).astype(bool)
 
 
 def exchanged(flipped: Bool[np.ndarray, "draws pairs"]) -> Bool[np.ndarray, "draws rows"]:

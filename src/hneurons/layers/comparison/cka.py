@@ -88,12 +88,11 @@ def shuffled(
     return similar
 
 
-def blocks(units: Int[np.ndarray, " rows"], seed: int = 0) -> Bool[np.ndarray, "blocks rows"]:
-    """Rows that stay when a block is left out: units are dealt into at most `BLOCKS`, and stay together."""
-    names, member = np.unique(units, return_inverse=True)
-    n_blocks = min(BLOCKS, len(names))
-    dealt = np.random.default_rng(seed).permutation(len(names)) % n_blocks
-    return np.stack([dealt[member] != number for number in range(n_blocks)])
+def blocks(n_rows: int, seed: int = 0) -> Bool[np.ndarray, "blocks rows"]:
+    """Rows that stay when a block is left out: they are dealt into at most `BLOCKS` by the seed."""
+    n_blocks = min(BLOCKS, n_rows)
+    dealt = np.random.default_rng(seed).permutation(n_rows) % n_blocks
+    return np.stack([dealt != number for number in range(n_blocks)])
 
 
 def jackknife(value: float, without: Float64[np.ndarray, " blocks"]) -> Estimate:

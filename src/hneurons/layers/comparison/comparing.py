@@ -11,7 +11,7 @@ from hneurons.errors import NotEnoughDataError
 from hneurons.layers.comparison.chance import Drawn, against, exchanged, finite, flips, null_of, permuted
 from hneurons.layers.comparison.cka import gram
 from hneurons.layers.comparison.effects import centred, cross_fitted, halves, mean_abs_d, standardised
-from hneurons.layers.comparison.matching import describe, match, units
+from hneurons.layers.comparison.matching import describe, match
 from hneurons.layers.comparison.record import READS, Across, Adjacent, Compared, Level, Selection
 from hneurons.layers.comparison.rows import Rows
 from hneurons.layers.comparison.separability import folds, held_out_logits
@@ -59,10 +59,9 @@ def compare(
     every = _selection(states, rows, draws, n_bootstrap, seed, f"comparing {name}")
     pairs = match(rows, seed)
     matching = describe(rows, pairs)
-    together = units(pairs, rows)
     # The two of a pair are never parted: a half with more hallucinated answers of one length than faithful ones leaves
-    # the other half with fewer, and a fit to length would then be below chance in the other.
-    chosen = replace(rows.take(pairs.ravel()), groups=np.repeat(together, 2))
+    # the other half with fewer, and a fit to length would then be below chance there.
+    chosen = replace(rows.take(pairs.ravel()), groups=np.repeat(np.arange(len(pairs)), 2))
     matched: Selection | None = None
     similar: tuple[list[Adjacent], list[Across]] = [], []
     try:
@@ -71,10 +70,10 @@ def compare(
         reason = f"of the answers, {len(pairs)} pairs are matched: {error}"
     else:
         reason = ""
-        draws = exchanged(flips(together, n_permutations, seed))
+        draws = exchanged(flips(len(pairs), n_permutations, seed))
         own = states[pairs.ravel()]
         matched = _selection(own, chosen, draws, n_bootstrap, seed, f"comparing pairs of {name}")
-        similar = _similar(own, Pairs.of(together, min(CKA_DRAWS, n_permutations), seed))
+        similar = _similar(own, Pairs.of(len(pairs), min(CKA_DRAWS, n_permutations), seed))
     return Compared(
         eval_set=name,
         faithful_from=faithful_from,

@@ -12,24 +12,25 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Int
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from hneurons.layers.comparison.record import Balance, Matching
 from hneurons.layers.comparison.rows import Rows
 
-CALIPER = 1.15
+CALIPER = 1.1
 """Ratio of the longer to the shorter response of a pair, at most."""
 
 
 def match(rows: Rows, seed: int = 0) -> Int[np.ndarray, "pairs 2"]:
-    """Row numbers of the faithful and the hallucinated answer of each pair; no row is used twice.
+    """Row numbers of the faithful and the hallucinated answer of each pair; no row is used twice, and no group.
 
-    Where several answers fit equally well, the seed decides.
+    Of each group one answer may be used, drawn by seed: pairs then share no question, and are independent of each
+    other. Where several answers fit equally well, the seed decides.
     """
     random = np.random.default_rng(seed)
+    shuffled = random.permutation(len(rows))
+    single = np.sort(shuffled[np.unique(rows.groups[shuffled], return_index=True)[1]])
     found = [np.zeros((0, 2), dtype=np.int64)]
-    for stratum in strata(rows):
+    for stratum in strata(rows, single):
         shuffled = random.permutation(stratum)
         faithful, hallucinated = shuffled[~rows.hallucinated[shuffled]], shuffled[rows.hallucinated[shuffled]]
         lengths = np.log(rows.n_response.astype(np.float64))
@@ -45,27 +46,14 @@ def match(rows: Rows, seed: int = 0) -> Int[np.ndarray, "pairs 2"]:
     return ordered
 
 
-def strata(rows: Rows) -> Iterator[Int[np.ndarray, " rows"]]:
-    """Numbers of the rows of one kind and one number of answer tokens, where both verdicts occur."""
-    for kind in np.unique(rows.kinds):
-        own = rows.kinds == kind
+def strata(rows: Rows, among: Int[np.ndarray, " some"]) -> Iterator[Int[np.ndarray, " own"]]:
+    """Those of some rows that are of one kind and one number of answer tokens, where both verdicts occur."""
+    for kind in np.unique(rows.kinds[among]):
+        own = among[rows.kinds[among] == kind]
         for n_answer in np.unique(rows.n_answer[own]):
-            numbers = np.flatnonzero(own & (rows.n_answer == n_answer))
+            numbers = own[rows.n_answer[own] == n_answer]
             if 0 < rows.hallucinated[numbers].sum() < len(numbers):
                 yield numbers
-
-
-def units(pairs: Int[np.ndarray, "pairs 2"], rows: Rows) -> Int[np.ndarray, " pairs"]:
-    """A number for each pair; pairs that share a group, directly or through others, share it.
-
-    These are what may be exchanged, or left out, independently of each other.
-    """
-    _, member = np.unique(rows.groups, return_inverse=True)
-    n_pairs, n_groups = len(pairs), int(member.max(initial=-1)) + 1
-    own = np.repeat(np.arange(n_pairs), 2)
-    links = coo_array((np.ones(2 * n_pairs), (own, n_pairs + member[pairs.ravel()])), shape=(n_pairs + n_groups,) * 2)
-    _, labels = connected_components(links, directed=False)
-    return np.unique(labels[:n_pairs], return_inverse=True)[1].astype(np.int64)
 
 
 def describe(rows: Rows, pairs: Int[np.ndarray, "pairs 2"]) -> Matching:

@@ -96,7 +96,7 @@ class Level(_Record):
 class Selection(_Record):
     """Faithful and hallucinated answers of a set, all of them or those that are matched.
 
-    `n_groups` are what splits and resamples keep together: questions, or pairs with those that share a question.
+    `n_groups` are what splits and resamples keep together: questions, or pairs where answers are matched.
     `baseline` is the AUROC of logistic regression on the numbers of answer and response tokens and the question's kind.
     """
 

@@ -28,11 +28,11 @@ class Pairs:
     orders: Int[np.ndarray, "draws pairs"]
 
     @classmethod
-    def of(cls, units: Int[np.ndarray, " pairs"], draws: int, seed: int) -> Pairs:
-        """Draw them; pairs of one unit are left out and exchanged together."""
+    def of(cls, n_pairs: int, draws: int, seed: int) -> Pairs:
+        """Draw them."""
         random = np.random.default_rng(seed)
-        orders = np.stack([random.permutation(len(units)) for _ in range(draws)])
-        return cls(blocks(units, seed), flips(units, draws, seed), orders)
+        orders = np.stack([random.permutation(n_pairs) for _ in range(draws)])
+        return cls(blocks(n_pairs, seed), flips(n_pairs, draws, seed), orders)
 
 
 def adjacent(grams: Grams, n_layers: int, pairs: Pairs) -> list[Adjacent]:
