@@ -56,6 +56,7 @@ class MethodFound(_Frozen):
         known: share of the known questions that are answered right.
         perplexity: of the text, as a multiple of the unchanged model's.
         altered: share of the questions whose answer differs from the unchanged model's in any letter.
+        cut_off: share of the questions whose answer ran to the cap on its length.
         price: what a token costs.
         frontier: whether no other method has both fewer hallucinations and more known questions right.
     """
@@ -74,6 +75,7 @@ class MethodFound(_Frozen):
     known: Measure
     perplexity: Estimate
     altered: float
+    cut_off: float
     price: Price
     frontier: bool
 
@@ -136,8 +138,10 @@ class Mitigation(_Frozen):
         tuned_on: how many these are.
         rule: how a setting was chosen among them.
         questions: number of questions by evaluation set.
+        layered: how many of them steering at every layer was asked.
         known_questions: number of known questions.
-        cases: number of cases by benchmark, by its title.
+        cases: number of cases by benchmark.
+        titles: of the benchmarks.
         text: what perplexity is measured on, and on how many passages and tokens.
         missing: methods and measures that could not be had, and why.
     """
@@ -150,8 +154,10 @@ class Mitigation(_Frozen):
     tuned_on: int
     rule: str
     questions: dict[str, int]
+    layered: int
     known_questions: int
     cases: dict[str, int]
+    titles: dict[str, str]
     text: str
     passages: int
     text_tokens: int
