@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hneurons.errors import NotEnoughDataError
 from hneurons.files import read_json
 from hneurons.kept import kept
+from hneurons.layers.concepts.cases import Reader, make_cases
 from hneurons.layers.concepts.controls import mean_differences
 from hneurons.layers.concepts.directions import Directions, fit_directions
 from hneurons.layers.concepts.labels import CONCEPTS, labels, permuted_labels
 from hneurons.layers.concepts.moving import (
     N_DRAWS,
     control_directions,
-    make_cases,
     move_layer,
     moved,
-    read_cases,
     steering,
 )
 from hneurons.layers.concepts.probing import Asked, baseline, read_layer, selectivity
@@ -35,7 +34,7 @@ from hneurons.study.judging import Part
 from hneurons.study.layers.work import LayersWork
 from hneurons.study.measuring import read_measured
 
-N_STEERED = 30
+N_STEERED = 60
 """Answers of either kind that are steered, at most."""
 N_LAYERS_STEERED = 8
 """Layers after which they are, at most, evenly spaced."""
@@ -187,18 +186,25 @@ def _pictures(work: LayersWork, fit: Asked, sets: Sequence[Asked], main: str, la
 def _steered(work: LayersWork, directions: Directions, fit: Asked, name: str) -> Steering:
     """Answers of the main set with the factuality direction added after each of some layers."""
     model, settings = work.model, work.settings
+    directions.require(model.fingerprint)
     cases = make_cases(work.answered(name, "test", min(N_STEERED, settings.n_each)))
     layers = sorted(set(np.linspace(0, model.n_layers - 1, N_LAYERS_STEERED).round().astype(int).tolist()))
     y = labels(fit.answers, "factuality", directions.card.entropy_median)
     dealt = permuted_labels(y, N_DRAWS, settings.seed)
 
-    def work_on(task: int | None) -> dict[str, np.ndarray]:
+    reader = Reader(
+        model,
+        cases,
+        directions.vectors["factuality", "means"],
+        positions=directions.card.positions,
+        batch_rows=settings.batch_rows,
+    )
+
+    def work_on(task: int | None) -> Mapping[str, np.ndarray]:
         if task is None:
-            axes = directions.vectors["factuality", "means"]
-            return read_cases(model, cases, axes, positions=directions.card.positions, batch_rows=settings.batch_rows)
+            return reader.read()
         permuted = mean_differences(fit.states[:, task], dealt)
-        controls = control_directions(directions, permuted, task, seed=settings.seed)
-        return move_layer(model, cases, directions, task, controls, batch_rows=settings.batch_rows)
+        return move_layer(reader, directions, task, control_directions(directions, permuted, task, seed=settings.seed))
 
     tasks = [None, *layers]
     untouched, *steered = kept(
