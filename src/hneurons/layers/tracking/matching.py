@@ -119,3 +119,12 @@ def gap(
         value = whole[0] / whole[1] - whole[2] / whole[3]
         drawn = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
     return bootstrap.interval(float(value), drawn, reason)
+
+
+def weighted_means(
+    sums: Float64[np.ndarray, "rows columns"], weights: Float64[np.ndarray, " rows"], bootstrap: Bootstrap
+) -> list[Estimate]:
+    """Each column's sum over all rows by the sum of their weights, such as a mean over tokens of all answers."""
+    totals, columns = bootstrap.totals(np.column_stack([sums, weights])), sums.shape[1]
+    found = sums.sum(axis=0) / weights.sum()
+    return [bootstrap.interval(float(found[column]), totals[:, column] / totals[:, -1]) for column in range(columns)]

@@ -67,5 +67,8 @@ def read_divergence(model: LanguageModel, answers: Sequence[Answered], tuned: Tr
     texts = [answer.token_ids for answer in answers]
     places = [list(range(len(text))) for text in texts]
     starts = np.cumsum([0, *map(len, texts)])[:-1]
-    sums = [np.add.reduceat(logit_lens(model, texts, places, lens=lens).kl, starts) for lens in (None, tuned)]
+    sums = [
+        np.add.reduceat(logit_lens(model, texts, places, lens=lens).kl.astype(np.float64), starts)
+        for lens in (None, tuned)
+    ]
     return {"logit": sums[0], "tuned": sums[1], "tokens": np.array([float(len(text)) for text in texts])}

@@ -155,7 +155,8 @@ class Distance(_Frozen):
     `case` is the distance between a case and its neutral twin, `reworded` that between two neutral wordings of one
     question (empty where there is one wording), `other` that between two neutral questions of one kind. `peak` is the
     largest mean distance of the early layers, `peak_depth` where it is, `final` the last one, `undone` is
-    (peak - final) / peak: negative where later layers add to it. `undone_reworded` is the same of two wordings.
+    (peak - final) / peak: negative where later layers add to it. `undone_reworded` is the same of two wordings, which
+    later layers bring together whether or not anything misleads; `undone_gap` is the first less the second, paired.
     """
 
     measure: Measure
@@ -167,10 +168,14 @@ class Distance(_Frozen):
     final: Estimate
     undone: Estimate
     undone_reworded: Estimate | None
+    undone_gap: Estimate | None
 
 
 class Predictor(_Frozen):
-    """How well one figure of a case tells whether the model complies; `difference` is early drift less this one."""
+    """How well one figure of a case tells whether the model complies: above 1/2, the higher the more it complies.
+
+    `difference` is how much further from 1/2 early drift is than this one, whichever way either points.
+    """
 
     name: str
     auroc: Estimate
