@@ -13,6 +13,8 @@ from hneurons.files import write_text
 from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
+from hneurons.report.layers.attention.views import ATTENTION_VIEWS
+from hneurons.report.layers.mitigation import views as mitigation_views
 from hneurons.report.layers.parts import parts_shown
 from hneurons.report.origin import growth_views
 from hneurons.report.origin import views as origin_views
@@ -86,6 +88,7 @@ def _environment() -> Environment:
         trait_sentence=trait_sentence,
         verdict_sentences=verdict_sentences,
         listed=numbers.listed,
+        mitigation_views=mitigation_views,
         origin_views=origin_views,
         growth_views=growth_views,
         origin_sentences=origin_sentences,
@@ -96,5 +99,6 @@ def _environment() -> Environment:
         growth_sets=growth_sets,
         base_name=base_name,
         tuned_name=tuned_name,
+        **ATTENTION_VIEWS,
     )
     return environment
