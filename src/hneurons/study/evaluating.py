@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from pydantic import BaseModel, ConfigDict
 
 from hneurons.files import write_json
@@ -76,7 +76,7 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
     """
     own = {name: read_measured(run, name, "test").answers for name in run.config.evaluate}
     found = {}
-    for name, parts in evaluation_rows(run, own).items():
+    for name, parts in evaluation_rows(run, {each: answers.hallucinated for each, answers in own.items()}).items():
         if len(parts) == 1:
             found[name] = own[name]
         else:
@@ -85,17 +85,19 @@ def evaluation_sets(run: Run) -> dict[str, Answers]:
     return found
 
 
-def evaluation_rows(run: Run, own: Mapping[str, Answers]) -> dict[str, list[tuple[str, Int[np.ndarray, " rows"]]]]:
+def evaluation_rows(
+    run: Run, hallucinated: Mapping[str, Bool[np.ndarray, " rows"]]
+) -> dict[str, list[tuple[str, Int[np.ndarray, " rows"]]]]:
     """Which rows of which sets each evaluation set is made of, in order; all of its own, where it is of one alone.
 
-    `own` holds the answers of every set.
+    `hallucinated` are the verdicts on the answers of every set, in the order in which they were judged.
     """
     found: dict[str, list[tuple[str, Int[np.ndarray, " rows"]]]] = {}
     for name, chosen in run.config.evaluate.items():
         if chosen.faithful_from is None:
-            found[name] = [(name, np.arange(len(own[name])))]
+            found[name] = [(name, np.arange(len(hallucinated[name])))]
         else:
-            pools = np.arange(len(own[name])), np.flatnonzero(~own[chosen.faithful_from].hallucinated)
+            pools = np.arange(len(hallucinated[name])), np.flatnonzero(~hallucinated[chosen.faithful_from])
             n = min(map(len, pools))
             random = np.random.default_rng(run.config.seed)
             first, second = (pool[np.sort(random.permutation(len(pool))[:n])] for pool in pools)

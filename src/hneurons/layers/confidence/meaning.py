@@ -87,6 +87,8 @@ def same_meaning(a: str, b: str, question: str) -> bool:
         return True
     if not a.strip() or not b.strip() or is_refusal(a) or is_refusal(b):
         return is_refusal(a) and is_refusal(b) if a.strip() and b.strip() else False
+    if _same_words(_claim(a, question), _claim(b, question)):
+        return True
     return _gives(a, b, question) and _gives(b, a, question)
 
 
@@ -149,6 +151,15 @@ def likeness(a: str, b: str) -> float:
 
 def _gives(text: str, other: str, question: str) -> bool:
     """Whether `text` gives what `other` answers."""
-    claimed = tuple(other[start:end] for start, end in answer_spans(other, question)) or (other,)
-    asked = Question(id="-", text=question, aliases=(" ".join(claimed),))
-    return judge(text, asked) == "correct"
+    return judge(text, Question(id="-", text=question, aliases=(_claim(other, question),))) == "correct"
+
+
+def _same_words(a: str, b: str) -> bool:
+    first, second = words(a), words(b)
+    return bool(first) and [word.text for word in first] == [word.text for word in second]
+
+
+@lru_cache(maxsize=1 << 14)
+def _claim(text: str, question: str) -> str:
+    """What a response answers, without the words around it."""
+    return " ".join(text[start:end] for start, end in answer_spans(text, question)) or text

@@ -82,19 +82,20 @@ def sampled(drawn: Sequence[Drawn], *, resamples: int = 1000, permutations: int 
 
 
 def permuted_aurocs(
-    y: Bool[np.ndarray, " rows"],
-    p: Float64[np.ndarray, " rows"],
-    groups: Shaped[np.ndarray, " rows"],
-    permutations: int,
-    seed: int = 0,
+    labels: Bool[np.ndarray, "permutations rows"], p: Float64[np.ndarray, " rows"]
 ) -> Float64[np.ndarray, " permutations"]:
-    """AUROC of `p` for labels that are permuted among groups."""
-    ranks = rankdata(p)
-    random = np.random.default_rng(seed)
-    labels = np.stack([permute_labels(y, groups, random) for _ in range(permutations)])
-    n = labels.sum(axis=1)
-    found: Float64[np.ndarray, " permutations"] = (labels @ ranks - n * (n + 1) / 2) / (n * (len(y) - n))
+    """AUROC of `p` for each row of labels."""
+    ranks, n = rankdata(p), labels.sum(axis=1)
+    found: Float64[np.ndarray, " permutations"] = (labels @ ranks - n * (n + 1) / 2) / (n * (len(p) - n))
     return found
+
+
+def permuted_labels(
+    y: Bool[np.ndarray, " rows"], groups: Shaped[np.ndarray, " rows"], permutations: int, seed: int = 0
+) -> Bool[np.ndarray, "permutations rows"]:
+    """Labels permuted among groups, a row for each permutation."""
+    random = np.random.default_rng(seed)
+    return np.stack([permute_labels(y, groups, random) for _ in range(permutations)])
 
 
 def two_sided(draws: Float64[np.ndarray, " permutations"], found: float) -> Chance:
@@ -117,13 +118,9 @@ def _pool(name: str, drawn: Sequence[Drawn], *, resamples: int, permutations: in
     rows = [figures(each.samples) for each in drawn]
     scores = {key: ("samples", np.array([row[key] for row in rows])) for key in rows[0]}
     scores |= {key: ("answer", np.array([each.answer[key] for each in drawn])) for key in drawn[0].answer}
+    labels, ones = permuted_labels(y, groups, permutations, seed), np.ones((1, len(y)))
     chances = corrected(
-        [
-            two_sided(
-                permuted_aurocs(y, p, groups, permutations, seed), float(metrics.auroc(y, p, np.ones((1, len(y))))[0])
-            )
-            for _, p in scores.values()
-        ]
+        [two_sided(permuted_aurocs(labels, p), float(metrics.auroc(y, p, ones)[0])) for _, p in scores.values()]
     )
     reference = scores[SEMANTIC][1]
     signals = [
