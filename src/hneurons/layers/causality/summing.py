@@ -121,24 +121,24 @@ def ablation(
     bootstrap = Bootstrap(groups, resamples=resamples, seed=seed)
     found: list[Ablated] = []
     chance: list[RandomAblated] = []
+    moved = np.stack([each[:, :, LOGPROB] - intact[:, LOGPROB] for each in ablated])  # components, hows, answers
+    p = permuted(
+        moved.reshape(-1, len(intact)).T, hallucinated, strata, groups, permutations=permutations, seed=seed
+    ).reshape(moved.shape[:2])
     for place, how in enumerate(HOWS):
-        moved = [each[place, :, LOGPROB] - intact[:, LOGPROB] for each in ablated]
-        if moved:
-            p = permuted(
-                np.stack(moved, axis=1), hallucinated, strata, groups, permutations=permutations, seed=seed
-            ).tolist()
-            for component, own, values, p_value, q in zip(components, ablated, moved, p, corrected(p), strict=True):
-                found.append(
-                    Ablated(
-                        component=component,
-                        how=how,
-                        hallucinated=change(bootstrap, intact, own[place], hallucinated),
-                        faithful=change(bootstrap, intact, own[place], ~hallucinated),
-                        difference=between(bootstrap, values, hallucinated),
-                        p=p_value,
-                        q=q,
-                    )
+        q = corrected(p[:, place].tolist())
+        for number, (component, own) in enumerate(zip(components, ablated, strict=True)):
+            found.append(
+                Ablated(
+                    component=component,
+                    how=how,
+                    hallucinated=change(bootstrap, intact, own[place], hallucinated),
+                    faithful=change(bootstrap, intact, own[place], ~hallucinated),
+                    difference=between(bootstrap, moved[number, place], hallucinated),
+                    p=float(p[number, place]),
+                    q=q[number],
                 )
+            )
         if random:
             drawn = [each[place, :, LOGPROB] - intact[:, LOGPROB] for each in random]
             wrong = [float(values[hallucinated].mean()) for values in drawn]
