@@ -14,6 +14,7 @@ from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
 from hneurons.report.layers.attention.views import ATTENTION_VIEWS
+from hneurons.report.layers.concepts import views as concepts_views
 from hneurons.report.layers.mitigation import views as mitigation_views
 from hneurons.report.layers.parts import parts_shown
 from hneurons.report.origin import growth_views
@@ -88,6 +89,7 @@ def _environment() -> Environment:
         trait_sentence=trait_sentence,
         verdict_sentences=verdict_sentences,
         listed=numbers.listed,
+        concepts_views=concepts_views,
         mitigation_views=mitigation_views,
         origin_views=origin_views,
         growth_views=growth_views,

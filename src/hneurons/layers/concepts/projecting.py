@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,8 +75,11 @@ def project(
     from umap import UMAP  # several seconds, so only where it is asked for
 
     reducer = UMAP(n_components=2, n_neighbors=15, min_dist=0.1, random_state=seed, n_jobs=1)
-    fitted = reducer.fit_transform(states)
-    more = [reducer.transform(each) for each in others]
+    with warnings.catch_warnings():
+        # a graph in several pieces is laid out piece by piece; that distances between clusters mean nothing is said
+        warnings.filterwarnings("ignore", message="Graph is not fully connected", category=UserWarning)
+        fitted = reducer.fit_transform(states)
+        more = [reducer.transform(each) for each in others]
     return Projected(how, fitted.astype(np.float64), tuple(each.astype(np.float64) for each in more), None)
 
 
