@@ -14,6 +14,7 @@ from hneurons.probes.probe import Probe, Provenance
 from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
 from hneurons.report.layers.attention.views import ATTENTION_VIEWS
+from hneurons.report.layers.causality.views import CAUSALITY_VIEWS
 from hneurons.report.layers.concepts import views as concepts_views
 from hneurons.report.layers.mitigation import views as mitigation_views
 from hneurons.report.layers.parts import parts_shown
@@ -102,5 +103,6 @@ def _environment() -> Environment:
         base_name=base_name,
         tuned_name=tuned_name,
         **ATTENTION_VIEWS,
+        **CAUSALITY_VIEWS,
     )
     return environment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import overload
 
 import numpy as np
 from jaxtyping import Float64
@@ -143,9 +144,9 @@ class Summary:
             [self._ratio(values[:, layer, c], gap) for c in range(values.shape[2])] for layer in range(values.shape[1])
         ]
         return Grid(
-            value=tuple(tuple(cell.value for cell in row) for row in cells),
-            low=tuple(tuple(cell.low for cell in row) for row in cells),
-            high=tuple(tuple(cell.high for cell in row) for row in cells),
+            value=tuple(tuple(_short(cell.value) for cell in row) for row in cells),
+            low=tuple(tuple(_short(cell.low) for cell in row) for row in cells),
+            high=tuple(tuple(_short(cell.high) for cell in row) for row in cells),
         )
 
     def _mean(self, values: Float64[np.ndarray, " pairs"]) -> Estimate:
@@ -186,8 +187,13 @@ class Summary:
         )
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+@overload
+def _short(value: float) -> float: ...
+@overload
+def _short(value: None) -> None: ...
+def _short(value: float | None) -> float | None:
+    """Four digits, so that a record of many layers stays small."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 def _divided(sums: Float64[np.ndarray, "rows 2"]) -> Float64[np.ndarray, " rows"]:
