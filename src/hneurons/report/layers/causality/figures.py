@@ -6,6 +6,7 @@ from hneurons.layers.causality.record import Causality
 from hneurons.report.illustration import Illustration
 from hneurons.report.layers.causality.carried import carried_sentence, draw_carried
 from hneurons.report.layers.causality.maps import draw_maps, maps_sentence
+from hneurons.report.layers.causality.mediation import mediation_illustrations
 from hneurons.report.layers.causality.scatter import draw_scatter, scatter_sentence, shown_sites
 
 
@@ -37,4 +38,4 @@ def illustrations(found: Causality) -> list[Illustration]:
                 draw=lambda palette: draw_scatter(found, palette),
             )
         )
-    return made
+    return [*made, *mediation_illustrations(found)]

@@ -6,6 +6,7 @@ import numpy as np
 
 from hneurons.layers.causality.record import Causality, EffectMap
 from hneurons.probes.bootstrap import Estimate
+from hneurons.report.layers.causality.mediation import mediation_sentences
 from hneurons.report.layers.causality.reading import (
     SITE_NAMES,
     SPOKEN,
@@ -23,6 +24,7 @@ WEAK = 0.7
 def sentences(found: Causality) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     said = [_pairs(found), *_carried(found), *_movers(found), *_control(found), *_neurons(found), *_attribution(found)]
+    said += mediation_sentences(found)
     said += [f"{name.capitalize()} is left out: {reason}." for name, reason in found.missing.items()]
     return [each for each in said if each]
 
