@@ -79,6 +79,8 @@ class Summary:
             effects = self._effects(corruption)
             for number, site in enumerate(MAPPED):
                 control = self.traced["control"][:, number] if corruption == "question" else None
+                if control is not None and np.isnan(control).all():
+                    control = None
                 found.append(self._map(corruption, site, GROUPS, effects[:, number], control))
         heads = self.traced["heads"]
         names = tuple(str(head) for head in range(heads.shape[2]))
@@ -94,8 +96,8 @@ class Summary:
             n_neurons=n_neurons,
             n_pairs=len(self.pairs),
             effect=self._ratio(own[:, 0], gap),
-            random=band(shares[1 : 1 + random]),
-            matched=band(shares[1 + random : 1 + random + matched]),
+            random=band(shares[1 : 1 + random].tolist()),
+            matched=band(shares[1 + random : 1 + random + matched].tolist()),
             all_neurons=self._ratio(own[:, -1], gap),
         )
 
