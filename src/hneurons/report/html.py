@@ -16,6 +16,7 @@ from hneurons.report.figures import illustrations
 from hneurons.report.layers.attention.views import ATTENTION_VIEWS
 from hneurons.report.layers.causality.views import CAUSALITY_VIEWS
 from hneurons.report.layers.concepts import views as concepts_views
+from hneurons.report.layers.confidence import views as confidence_views
 from hneurons.report.layers.mitigation import views as mitigation_views
 from hneurons.report.layers.parts import parts_shown
 from hneurons.report.origin import growth_views
@@ -91,6 +92,7 @@ def _environment() -> Environment:
         verdict_sentences=verdict_sentences,
         listed=numbers.listed,
         concepts_views=concepts_views,
+        confidence_views=confidence_views,
         mitigation_views=mitigation_views,
         origin_views=origin_views,
         growth_views=growth_views,

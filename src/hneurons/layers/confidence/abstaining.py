@@ -21,7 +21,7 @@ from scipy.special import betaincinv
 
 from hneurons.errors import CorruptRunError, ProbeError
 from hneurons.files import read_json, write_json
-from hneurons.layers.confidence.calibration import share
+from hneurons.layers.confidence.calibration import not_too_sure, share
 from hneurons.layers.confidence.record import Choice, Outcome
 from hneurons.probes.bootstrap import Bootstrap, Estimate
 
@@ -157,7 +157,10 @@ def outcome(
     bootstrap = Bootstrap(groups, resamples=resamples, seed=seed)
     given = np.zeros(len(y), dtype=np.bool_) if choice.threshold is None else scores < choice.threshold
     own = _given_by_other_half(choice, scores, y, groups, seed)
-    risk, own_risk = (share(bootstrap, y.astype(np.float64), each, "nothing is answered") for each in (given, own))
+    risk, own_risk = (
+        not_too_sure(share(bootstrap, y.astype(np.float64), each, "nothing is answered"), groups[each])
+        for each in (given, own)
+    )
     every = np.ones(len(y), dtype=np.bool_)
     held = (~given).astype(np.float64)
     return Outcome(

@@ -180,6 +180,18 @@ def share(
     return bootstrap.interval(float(means[0]), means[1:], undefined)
 
 
+def not_too_sure(found: Estimate, groups: Shaped[np.ndarray, " rows"]) -> Estimate:
+    """A share of the rows of these groups; where it is 0 or 1, a Wilson interval on the number of groups.
+
+    Resampling rows of one kind gives rows of one kind: its interval would have no width, however few there are.
+    """
+    if found.value not in (0.0, 1.0):
+        return found
+    n = len(np.unique(groups))
+    low, high = wilson(n if found.value else 0, n)
+    return Estimate(value=found.value, low=low, high=high)
+
+
 def _bin(
     y: Bool[np.ndarray, " rows"],
     p: Float64[np.ndarray, " rows"],
@@ -188,11 +200,7 @@ def _bin(
     resamples: int,
     seed: int,
 ) -> Bin:
-    """A bin with its share resampled; where all answers are of one kind, a Wilson interval on the number of groups."""
     own = y[inside]
     bootstrap = Bootstrap(groups[inside], resamples=resamples, seed=seed)
     found = bootstrap.estimate(metrics.flagged, own, own.astype(np.float64))
-    if own.all() or not own.any():
-        low, high = wilson(bootstrap.n_groups if own.all() else 0, bootstrap.n_groups)
-        found = Estimate(value=float(own.mean()), low=low, high=high)
-    return Bin(n=len(own), probability=float(p[inside].mean()), hallucinated=found)
+    return Bin(n=len(own), probability=float(p[inside].mean()), hallucinated=not_too_sure(found, groups[inside]))

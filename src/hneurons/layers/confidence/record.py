@@ -214,8 +214,8 @@ class RiskCoverage(Frozen):
     over_entropy: Estimate
     coverage: tuple[float, ...]
     risk: tuple[float, ...]
-    low: tuple[float | None, ...]
-    high: tuple[float | None, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 class RandomRisk(Frozen):

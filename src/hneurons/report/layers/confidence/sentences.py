@@ -2,9 +2,237 @@
 
 from __future__ import annotations
 
-from hneurons.layers.confidence.record import Confidence
+from collections.abc import Sequence
+
+from hneurons.layers.confidence.meaning import AGREEMENT, SEMANTIC
+from hneurons.layers.confidence.record import Confidence, Level, Outcome, RiskCoverage
+from hneurons.report.layers.confidence.reading import (
+    ENTROPY,
+    H_NEURONS,
+    OWN,
+    best_rival,
+    calibrated,
+    choice_of,
+    curve_of,
+    eval_sets,
+    outcome_of,
+    signal_of,
+    target,
+)
+from hneurons.report.numbers import (
+    decimal,
+    difference,
+    estimate,
+    interval,
+    listed,
+    p_value,
+    percent,
+    percent_estimate,
+    percent_interval,
+)
 
 
 def sentences(found: Confidence) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
-    return []
+    return [
+        *_calibration(found),
+        *_confident(found),
+        *_boundary(found),
+        *_curves(found),
+        *_abstaining(found),
+        *_sampled(found),
+        *_truth(found),
+    ]
+
+
+def _calibration(found: Confidence) -> list[str]:
+    said = []
+    for source in (H_NEURONS, OWN):
+        parts = []
+        for name in eval_sets(found):
+            own = calibrated(found, name, source)
+            if own is not None:
+                wrong = "" if own.perfect.q is None or own.perfect.q >= 0.05 else " (not calibrated)"
+                parts.append(
+                    f"{decimal(own.ece)} on {name}, where calibration itself would show up to "
+                    f"{decimal(own.perfect.high)}{wrong}"
+                )
+        if parts:
+            who = "The H-Neurons' probability" if source == H_NEURONS else "The model's own probability of its answer"
+            said.append(f"{who} has a calibration error of {listed(parts)}.")
+    if said:
+        said.append(
+            "All of this is about sets that hold as many faithful as hallucinated answers by selection; asked as "
+            "questions come, the same probabilities would be off by another amount."
+        )
+    return said
+
+
+def _confident(found: Confidence) -> list[str]:
+    parts = [
+        f"{percent_estimate(each.hallucinated)} of the hallucinated and {percent_estimate(each.faithful)} of the "
+        f"faithful answers on {each.eval_set}"
+        for each in found.confident
+        if each.quantile == 0.5
+    ]
+    if not parts:
+        return []
+    cut = next(each.probability for each in found.confident if each.quantile == 0.5)
+    return [
+        f"The model is as sure as of half of its consistently right training answers (a probability of {decimal(cut)} "
+        f"or more) of {listed(parts)}: the first of each are confident hallucinations."
+    ]
+
+
+def _boundary(found: Confidence) -> list[str]:
+    said = []
+    for each in found.boundary[:1]:
+        first, last = each.levels[0], each.levels[-1]
+        said.append(
+            f"On {each.eval_set}, questions with {each.by} of {first.value} are answered right in "
+            f"{percent_estimate(first.right)}, wrong in {percent(first.wrong.value)} and declined in "
+            f"{percent(first.declined.value)}; with {last.value}, right in {percent_estimate(last.right)}, wrong in "
+            f"{percent(last.wrong.value)}. {_sure(first, last)}"
+        )
+    return said
+
+
+def _sure(first: Level, last: Level) -> str:
+    if first.sure_wrong.value is None or last.sure_wrong.value is None:
+        return ""
+    return (
+        f"Its mean probability of a wrong answer is {estimate(first.sure_wrong)} at the former and "
+        f"{estimate(last.sure_wrong)} at the latter; of a right one {estimate(first.sure_right)} and "
+        f"{estimate(last.sure_right)}."
+    )
+
+
+def _curves(found: Confidence) -> list[str]:
+    parts, better, worse = [], [], []
+    for name in eval_sets(found):
+        ours, rival = curve_of(found, name, H_NEURONS), best_rival(found, name)
+        random = next((each for each in found.random if each.eval_set == name), None)
+        if ours is None or rival is None or random is None:
+            continue
+        spread = f"random neurons {decimal(random.aurc.low)} to {decimal(random.aurc.high)}"
+        beside = f"{spread}, at random {decimal(random.base)}, best {decimal(rival.aurc.value)} ({rival.detector})"
+        parts.append(f"{estimate(ours.aurc)} on {name} ({beside})")
+        verdict = _sided(ours)
+        better += [f"{name} ({difference(ours.over_entropy)})"] if verdict < 0 else []
+        worse += [f"{name} ({difference(ours.over_entropy)})"] if verdict > 0 else []
+    said = [f"The area under the H-Neurons' risk-coverage curve is {listed(parts)}."] if parts else []
+    if worse:
+        said.append(f"Holding back answers by {ENTROPY} leaves less risk than by H-Neurons on {listed(worse)}.")
+    if better:
+        said.append(f"Holding back answers by H-Neurons leaves less risk than by {ENTROPY} on {listed(better)}.")
+    if parts and not worse and not better:
+        said.append(f"On no set do H-Neurons and {ENTROPY} differ in it beyond what resampling allows.")
+    return said
+
+
+def _sided(curve: RiskCoverage) -> int:
+    low, high = curve.over_entropy.low, curve.over_entropy.high
+    return 0 if low is None or high is None else (low > 0) - (high < 0)
+
+
+def _abstaining(found: Confidence) -> list[str]:
+    if not found.abstaining.choices:
+        return []
+    risk, said = target(found), []
+    bounded = [each for each in found.abstaining.choices if each.risk == risk and each.guaranteed]
+    silent = [each.detector for each in bounded if each.threshold is None]
+    if silent:
+        said.append(
+            f"A risk of {percent(risk, 0)} cannot be promised by {listed(silent)}: no threshold keeps the "
+            f"{percent(bounded[0].confidence, 0)} bound on the {bounded[0].n:,} held-out answers, one a group, that it "
+            "is chosen on, and so nothing is answered."
+        )
+    for name in (H_NEURONS, ENTROPY, OWN):
+        for guaranteed in (True, False):
+            choice = choice_of(found, name, risk, guaranteed)
+            done = [outcome_of(found, each, name, risk, guaranteed) for each in eval_sets(found)]
+            if choice is None or choice.threshold is None:
+                continue
+            how = "with a bound" if guaranteed else "as the risk was found there"
+            said.append(f"{name[0].upper()}{name[1:]}, {how}, at {percent(risk, 0)}: {_done([e for e in done if e])}.")
+    said.append(
+        "The held-out answers are to questions that the model answers the same way ten times of ten, and the sets are "
+        "not: a promise is about answers drawn as those were, and is broken or kept elsewhere by chance and by shift."
+    )
+    return said
+
+
+def _done(done: Sequence[Outcome]) -> str:
+    parts = []
+    for each in done:
+        if each.risk.value is None:
+            parts.append(f"nothing is answered on {each.eval_set}")
+            continue
+        kept = {"met": "kept", "missed": "missed", "open": "undecided"}[each.met]
+        parts.append(
+            f"{percent(each.risk.value)} {percent_interval(each.risk)} on {each.eval_set} ({kept}; "
+            f"{percent(each.coverage.value)} answered, {percent(each.stopped.value)} of hallucinations and "
+            f"{percent(each.lost.value)} of right answers held back)"
+        )
+    return "; ".join(parts)
+
+
+def _sampled(found: Confidence) -> list[str]:
+    if found.sampled is None:
+        return []
+    semantic, agreement = signal_of(found, 0, SEMANTIC), signal_of(found, 0, AGREEMENT)
+    own = signal_of(found, 0, OWN)
+    pool = found.sampled.pools[0]
+    if semantic is None or agreement is None:
+        return []
+    beside = (
+        "" if semantic.chance is None else f" (permuted labels {_spread(semantic.chance.low, semantic.chance.high)})"
+    )
+    alone = f", and the probability of the one answer alone {estimate(own.auroc)}" if own is not None else ""
+    said = [
+        f"Over {found.sampled.samples} samples of {pool.n:,} training questions in their natural mix, semantic entropy "
+        f"tells hallucinated first answers with an AUROC of {estimate(semantic.auroc)}{beside}, the share of samples "
+        f"that mean something else with {estimate(agreement.auroc)}{alone}. Meanings are told apart by the rules that "
+        f"judge answers; no language model is asked. {percent_estimate(found.sampled.always_wrong)} of the "
+        "hallucinated answers are repeated by every sample, and no comparison of samples can see these."
+    ]
+    left = signal_of(found, 1, SEMANTIC)
+    if left is not None and left.auroc.value is not None and semantic.auroc.value is not None:
+        way = "higher" if left.auroc.value > semantic.auroc.value else "lower"
+        said.append(
+            f"On the questions that the fit left over it is {way}, {estimate(left.auroc)}: the fit took the questions "
+            "that are answered wrong every time, so that this figure flatters what compares samples."
+        )
+    grown = found.sampled.growing
+    if len(grown) > 1:
+        said.append(
+            f"Two samples reach {estimate(grown[0].semantic_entropy)}, "
+            + listed([f"{each.k} {decimal(each.semantic_entropy.value)}" for each in grown if each.k in (3, 5, 10)])
+            + "."
+        )
+    return said
+
+
+def _spread(low: float, high: float) -> str:
+    return f"{decimal(low)} to {decimal(high)}"
+
+
+def _truth(found: Confidence) -> list[str]:
+    if found.p_true is None:
+        return []
+    parts = [
+        f"{estimate(each.auroc)} on {each.eval_set} (q = {p_value(each.chance.q if each.chance else None)}; with "
+        f"another's answer in its place {decimal(each.swapped.value)} {interval(each.swapped)})"
+        for each in found.p_true.sets
+    ]
+    sees = [each for each in found.p_true.sets if each.sees_answer.low is not None and each.sees_answer.low > 0.5]
+    said = f"Asked whether its own answer is true, the model tells hallucinations with an AUROC of {listed(parts)}."
+    if sees:
+        strongest = max(sees, key=lambda each: each.sees_answer.value or 0.0)
+        said += (
+            f" It tells swapped from own answers best on {strongest.eval_set}, with {estimate(strongest.sees_answer)}"
+            " (0.5: it does not look at the answer)."
+        )
+    else:
+        said += " On no set does it tell a swapped answer from its own: it does not look at the answer."
+    return [said]
