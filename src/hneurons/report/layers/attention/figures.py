@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from hneurons.layers.attention.record import Attention, Contrast, LayerShares, agree, differs
 from hneurons.report.illustration import Illustration
-from hneurons.report.layers.attention.reading import NAMES, contrasts, share, telling, tests, texts
+from hneurons.report.layers.attention.reading import NAMES, contrasts, measured, share, telling, texts
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
 from hneurons.report.numbers import counted
 
@@ -52,7 +52,7 @@ def illustrations(found: Attention) -> list[Illustration]:
                 "within set and kind of question. "
                 + " ".join(
                     f"{each.title}: {counted(each.n_both, 'head and segment', 'heads and segments')} of "
-                    f"{tests(each, 'lift').n_tests} differ in lift and in share after correction."
+                    f"{measured(each, 'lift').n_tests} differ in lift and in share after correction."
                     for each in shown
                 )
             ),
@@ -155,7 +155,7 @@ def draw_heads(found: Attention, palette: Palette) -> Figure:
     figure = sheet(0.7 + (tall + 0.75) * len(shown), pad=GRID)
     grid = figure.subplots(len(shown), len(columns), squeeze=False)
     for contrast, panels in zip(shown, grid, strict=True):
-        own = {each.segment: np.array(each.difference) for each in tests(contrast, "lift").differences}
+        own = {each.segment: np.array(each.difference) for each in measured(contrast, "lift").differences}
         most = max(1e-6, *(float(np.abs(values).max()) for values in own.values()))
         for place, (axes, name) in enumerate(zip(panels, columns, strict=True)):
             if name not in own:
@@ -199,7 +199,7 @@ def _ramp(palette: Palette) -> ListedColormap:
 
 def _marks(axes: Axes, contrast: Contrast, segment: str, level: float, palette: Palette) -> None:
     both = np.array(agree(contrast, segment, level)) != 0
-    lift = (np.array(differs(tests(contrast, "lift"), segment, level)) != 0) & ~both
+    lift = (np.array(differs(measured(contrast, "lift"), segment, level)) != 0) & ~both
     size = 3.5 if both.size <= 256 else 1.6
     for name, where, fill in (("both", both, palette.ink), ("lift", lift, "none")):
         layers, heads = np.nonzero(where)

@@ -20,7 +20,7 @@ def contrasts(found: Attention) -> list[Contrast]:
     return [*([found.answers] if found.answers else []), *found.contexts]
 
 
-def tests(contrast: Contrast, measure: Measure) -> Tests:
+def measured(contrast: Contrast, measure: Measure) -> Tests:
     """The tests of one measure."""
     return next(each for each in contrast.tests if each.measure == measure)
 

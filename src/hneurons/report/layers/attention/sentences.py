@@ -8,10 +8,10 @@ from hneurons.report.layers.attention.reading import (
     NAMES,
     contrasts,
     head_name,
+    measured,
     share,
     sign,
     telling,
-    tests,
     texts,
 )
 from hneurons.report.numbers import counted, decimal, listed, percent, points_estimate
@@ -77,9 +77,9 @@ def _verdict(name: str, own: Share, contrast: Contrast) -> str:
 
 
 def _heads(contrast: Contrast) -> str:
-    lift, plain = tests(contrast, "lift"), tests(contrast, "share")
+    lift, plain = measured(contrast, "lift"), measured(contrast, "share")
     by_chance = max(lift.permuted, plain.permuted, key=lambda each: each.mean)
-    entropy = tests(contrast, "entropy")
+    entropy = measured(contrast, "entropy")
     return (
         f"Head by head, {contrast.n_both} of {counted(lift.n_tests, 'combination')} of head and segment differ in lift "
         f"and in share ({lift.n_different} in lift, {plain.n_different} in share; Benjamini–Hochberg, 5%); "
@@ -90,7 +90,7 @@ def _heads(contrast: Contrast) -> str:
 
 
 def _held_out(contrast: Contrast) -> str:
-    lift = tests(contrast, "lift")
+    lift = measured(contrast, "lift")
     halves = lift.halves
     if halves is None:
         return f"Heads could not be held out: {lift.reason}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hneurons.layers.attention.record import Contrast
 from hneurons.probes.bootstrap import Estimate
-from hneurons.report.layers.attention.reading import NAMES, contrasts, head_name, tests, texts
+from hneurons.report.layers.attention.reading import NAMES, contrasts, head_name, measured, texts
 from hneurons.report.numbers import percent, percent_interval, points
 from hneurons.report.views import Cell
 from hneurons.report.wording import in_words
@@ -74,7 +74,7 @@ def segment_lines(contrast: Contrast) -> list[SegmentLine]:
 
 def head_lines(contrast: Contrast) -> list[HeadLine]:
     """Heads chosen on one half by their lift, measured on the other; none where there was no choice."""
-    halves = tests(contrast, "lift").halves
+    halves = measured(contrast, "lift").halves
     return [
         HeadLine(
             name=head_name(each),
