@@ -19,6 +19,7 @@ from hneurons.report.layers.concepts import views as concepts_views
 from hneurons.report.layers.confidence import views as confidence_views
 from hneurons.report.layers.mitigation import views as mitigation_views
 from hneurons.report.layers.parts import parts_shown
+from hneurons.report.layers.tracking import views as tracking_views
 from hneurons.report.origin import growth_views
 from hneurons.report.origin import views as origin_views
 from hneurons.report.origin.reading import base_name, directions, transfer_sets, tuned_name
@@ -94,6 +95,7 @@ def _environment() -> Environment:
         concepts_views=concepts_views,
         confidence_views=confidence_views,
         mitigation_views=mitigation_views,
+        tracking_views=tracking_views,
         origin_views=origin_views,
         growth_views=growth_views,
         origin_sentences=origin_sentences,
