@@ -15,6 +15,7 @@ from hneurons.report import numbers, views
 from hneurons.report.figures import illustrations
 from hneurons.report.layers.attention.views import ATTENTION_VIEWS
 from hneurons.report.layers.causality.views import CAUSALITY_VIEWS
+from hneurons.report.layers.comparison.views import COMPARISON_VIEWS
 from hneurons.report.layers.concepts import views as concepts_views
 from hneurons.report.layers.confidence import views as confidence_views
 from hneurons.report.layers.mitigation import views as mitigation_views
@@ -108,5 +109,6 @@ def _environment() -> Environment:
         tuned_name=tuned_name,
         **ATTENTION_VIEWS,
         **CAUSALITY_VIEWS,
+        **COMPARISON_VIEWS,
     )
     return environment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,8 @@ def made(seed: int, *, planted: float = 0.0, by_length: float = 0.0) -> tuple[np
     states[:, 1, 2] += planted * y[:, None]
     states[:, 0, 0] += by_length * (n_response - 10)[:, None]
     kinds = np.where(random.random(N) < 0.5, "a", "b")
-    return states, Rows(y, np.maximum(0, np.arange(N) - 20), kinds, np.ones(N, dtype=np.int64), n_response)
+    said = random.integers(0, 6, N)
+    return states, Rows(y, np.maximum(0, np.arange(N) - 20), kinds, np.ones(N, dtype=np.int64), n_response, said)
 
 
 def compared(states: np.ndarray, rows: Rows) -> Compared:
@@ -68,7 +71,7 @@ def test_a_planted_difference_is_found_there_and_nowhere_else(planted: Compared)
 def test_permuted_labels_give_nothing() -> None:
     states, rows = made(0, planted=0.6)
     y = permuted(rows.hallucinated, rows.groups, 1, 5)[0]
-    found = compared(states, Rows(y, rows.groups, rows.kinds, rows.n_answer, rows.n_response))
+    found = compared(states, replace(rows, hallucinated=y))
     assert found.matched is not None
     assert not differing(found.every.levels)
     assert not differing(found.matched.levels)
@@ -89,6 +92,22 @@ def test_matching_removes_what_length_alone_does() -> None:
     assert abs(lengths[1]["response tokens"]) < 0.1
 
 
+def test_what_is_said_is_a_baseline_of_its_own() -> None:
+    states, rows = made(4)
+    rows = replace(rows, said=np.where(rows.hallucinated & (np.arange(N) % 3 > 0), 7, rows.said))
+    states[:, 2, 0] += 3 * (rows.said == 7)[:, None]
+    found = compared(states, rows)
+    assert found.matched is not None
+    assert found.matched.said.low is not None
+    assert found.matched.baseline.high is not None
+    assert found.matched.said.low > found.matched.baseline.high
+    (level,) = (each for each in found.matched.levels if (each.read, each.layer) == ("residual", 2))
+    assert level.over_baseline.low is not None
+    assert level.over_baseline.low > 0
+    assert level.over_said.low is not None
+    assert level.over_said.low < 0.02  # it knows what was said, and no more
+
+
 def test_the_two_of_a_pair_are_never_parted() -> None:
     """Parted, pairs that agree exactly make a fit to what they agree in fall below chance elsewhere."""
     states, rows = made(2)
@@ -106,7 +125,7 @@ def test_the_two_of_a_pair_are_never_parted() -> None:
 def test_few_pairs_are_a_reason_and_few_answers_an_error() -> None:
     states, rows = made(3)
     kinds = np.where(rows.hallucinated, "a", "b")
-    found = compared(states, Rows(rows.hallucinated, rows.groups, kinds, rows.n_answer, rows.n_response))
+    found = compared(states, replace(rows, kinds=kinds))
     assert found.matched is None
     assert (found.adjacent, found.across) == ((), ())
     assert "0 pairs are matched" in found.reason

@@ -21,6 +21,7 @@ def rows_of(
         kinds=np.array(kinds or ["k"] * n),
         n_answer=np.array(n_answer or [1] * n),
         n_response=np.array(n_response),
+        said=np.zeros(n, dtype=np.int64),
     )
 
 
@@ -33,6 +34,7 @@ def random_rows(n: int, seed: int) -> Rows:
         kinds=np.where(random.random(n) < 0.3 + 0.4 * hallucinated, "a", "b"),
         n_answer=random.integers(1, 4, n) + hallucinated,
         n_response=random.integers(5, 20, n),
+        said=random.integers(0, 9, n),
     )
 
 

@@ -125,7 +125,7 @@ def _selection(
     weights = _Weights.of(y, draws, bootstrap.totals(np.eye(len(y))))
     first = halves(rows.groups, seed)
     labels = np.concatenate([y[None], draws[:REFITS]])
-    baseline = held_out_logits(rows.surface(), y[None], fold)[0]
+    baseline, said = (held_out_logits(columns, y[None], fold)[0] for columns in (rows.surface(), rows.spoken()))
     places = [(read, layer) for read in READS for layer in range(states.shape[1])]
     effects, spreads, found = [], [], []
     for read, layer in track(places, doing):
@@ -145,14 +145,15 @@ def _selection(
                 bootstrap.estimate(metrics.auroc, y, logits[0]),
                 null_of(by_chance),
                 bootstrap.difference(metrics.auroc, y, logits[0], baseline),
+                bootstrap.difference(metrics.auroc, y, logits[0], said),
             )
         )
     levels = [
         Level(
             layer=layer, read=read, effect=effect, effect_against=effect_by, spread=finite(spread.value),
-            spread_against=spread_by, auroc=auroc, permuted=by_chance, over_baseline=over,
+            spread_against=spread_by, auroc=auroc, permuted=by_chance, over_baseline=over, over_said=over_said,
         )
-        for (read, layer), (effect, auroc, by_chance, over), effect_by, spread, spread_by in zip(
+        for (read, layer), (effect, auroc, by_chance, over, over_said), effect_by, spread, spread_by in zip(
             places, found, against(effects), spreads, against(spreads), strict=True
         )
     ]  # fmt: skip
@@ -161,6 +162,7 @@ def _selection(
         n_hallucinated=int(y.sum()),
         n_groups=bootstrap.n_groups,
         baseline=bootstrap.estimate(metrics.auroc, y, baseline),
+        said=bootstrap.estimate(metrics.auroc, y, said),
         levels=tuple(levels),
     )
 

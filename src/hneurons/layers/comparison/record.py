@@ -80,6 +80,7 @@ class Level(_Record):
         auroc: of logistic regression, each answer scored by a model of other questions.
         permuted: the same of permuted labels.
         over_baseline: its AUROC less that of length and kind, on the same resamples.
+        over_said: its AUROC less that of length, kind and the first token of the claim.
     """
 
     layer: int
@@ -91,19 +92,22 @@ class Level(_Record):
     auroc: Estimate
     permuted: Null
     over_baseline: Estimate
+    over_said: Estimate
 
 
 class Selection(_Record):
     """Faithful and hallucinated answers of a set, all of them or those that are matched.
 
     `n_groups` are what splits and resamples keep together: questions, or pairs where answers are matched.
-    `baseline` is the AUROC of logistic regression on the numbers of answer and response tokens and the question's kind.
+    `baseline` is the AUROC of logistic regression on the numbers of answer and response tokens and the question's kind;
+    `said` that of these and the first token of the claim: what is answered, whatever the states.
     """
 
     n_faithful: int
     n_hallucinated: int
     n_groups: int
     baseline: Estimate
+    said: Estimate
     levels: tuple[Level, ...]
 
 

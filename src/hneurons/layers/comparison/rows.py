@@ -21,6 +21,7 @@ class Rows:
         kinds: kinds of question.
         n_answer: tokens that carry the claim.
         n_response: tokens of the response.
+        said: the first token of the claim.
     """
 
     hallucinated: Bool[np.ndarray, " rows"]
@@ -28,6 +29,7 @@ class Rows:
     kinds: Shaped[np.ndarray, " rows"]
     n_answer: Int[np.ndarray, " rows"]
     n_response: Int[np.ndarray, " rows"]
+    said: Int[np.ndarray, " rows"]
 
     @classmethod
     def of(cls, answered: Sequence[Answered]) -> Rows:
@@ -38,6 +40,7 @@ class Rows:
             kinds=np.array([each.kind for each in answered]),
             n_answer=np.array([len(each.answer) for each in answered], dtype=np.int64),
             n_response=np.array([len(each.response_ids) for each in answered], dtype=np.int64),
+            said=np.array([each.response_ids[each.answer[0]] for each in answered], dtype=np.int64),
         )
 
     def __len__(self) -> int:
@@ -51,6 +54,7 @@ class Rows:
             self.kinds[chosen],
             self.n_answer[chosen],
             self.n_response[chosen],
+            self.said[chosen],
         )
 
     def surface(self) -> Float64[np.ndarray, "rows columns"]:
@@ -58,3 +62,8 @@ class Rows:
         kinds = np.unique(self.kinds)
         lengths = np.log1p(np.stack([self.n_answer, self.n_response], axis=1).astype(np.float64))
         return np.concatenate([lengths, self.kinds[:, None] == kinds[None]], axis=1)
+
+    def spoken(self) -> Float64[np.ndarray, "rows columns"]:
+        """The columns of `surface`, and one for each first token of a claim that at least two answers have."""
+        tokens, counts = np.unique(self.said, return_counts=True)
+        return np.concatenate([self.surface(), self.said[:, None] == tokens[None, counts > 1]], axis=1)
