@@ -14,10 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
+import hneurons
 from hneurons.errors import ModelError, ResponseError
+from hneurons.layers.answered import Answered
 from hneurons.layers.attention import handing, weights
-from hneurons.layers.attention.weights import ATTENDED, Reading, Shares, attention_pattern, attention_shares
+from hneurons.layers.attention.weights import ATTENDED, Reading, Shares, attention_pattern, attention_shares, reading
 from hneurons.models.language_model import LanguageModel
+from hneurons.questions.question import Question
 
 random = np.random.default_rng(3)
 
@@ -134,6 +137,38 @@ def test_padding_and_layers_in_hand_change_nothing(tiny_llama: LanguageModel) ->
         np.testing.assert_allclose(alone.share[0], together.share[row, 1:], atol=1e-6)
         np.testing.assert_allclose(alone.entropy[0], together.entropy[row, 1:], atol=1e-5)
         np.testing.assert_array_equal(alone.uniform[0], together.uniform[row, 1:])
+
+
+def test_sixteen_bits_are_summed_in_thirty_two(tiny_directory: Callable[..., Any], tiny_llama: LanguageModel) -> None:
+    model = hneurons.load(str(tiny_directory("llama", layers=3)), device="cpu", dtype="bfloat16")
+    found, exact = attention_shares(model, TEXTS), attention_shares(tiny_llama, TEXTS)
+    np.testing.assert_allclose(found.share.sum(axis=-1), 1, atol=1e-6)
+    np.testing.assert_allclose(found.share, exact.share, atol=0.03)
+    np.testing.assert_array_equal(found.uniform, exact.uniform)
+
+
+def test_an_answer_is_read_where_its_tokens_are_predicted(tiny_llama: LanguageModel) -> None:
+    answered = Answered(
+        key="q#0",
+        eval_set="x",
+        kind="",
+        group="q",
+        prompt_ids=(1, 7, 8),
+        response_ids=(9, 10, 11),
+        answer=(0, 2),
+        hallucinated=True,
+        segments=("first", "subject", "template"),
+        fork=None,
+        question=Question(id="q", text="?"),
+        text="",
+    )
+    expected = Reading(
+        (1, 7, 8, 9, 10, 11), ("first", "subject", "template", "response", "response", "response"), (2, 4)
+    )
+    assert reading(answered) == expected
+    np.testing.assert_array_equal(
+        attention_shares(tiny_llama, [answered]).share, attention_shares(tiny_llama, [expected]).share
+    )
 
 
 def test_lift_and_spread_know_the_length() -> None:
