@@ -38,6 +38,7 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mediation, "DRAWS", 2)
     monkeypatch.setattr(mediation, "TOGETHER", 2)
     monkeypatch.setattr(mediation, "REFERENCE", 5)
+    monkeypatch.setattr(mediation, "PER_TEST", 1)
     monkeypatch.setattr(mediation, "components", partial(components, heads=False))
 
 

@@ -30,6 +30,9 @@ EACH = 20
 REFERENCE = 60
 """Training answers of either kind that means and resampled values are of, at most."""
 
+PER_TEST = 40
+"""Permutations for each component that is tested, at least: fewer could not stand up to the correction."""
+
 
 def find_mediation(work: LayersWork, pairs: Sequence[Pair]) -> Mediation:
     """Total, indirect and direct effect of every component in the pairs, whose runs differ in what was asked.
@@ -106,7 +109,7 @@ def find_ablation(work: LayersWork) -> Ablation:
         left_out=left_out,
         n_reference=len(train),
         resamples=settings.n_bootstrap,
-        permutations=settings.n_permutations,
+        permutations=max(settings.n_permutations, PER_TEST * len(taken)),
         seed=settings.seed,
         missing=missing,
     )

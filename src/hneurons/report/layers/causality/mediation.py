@@ -120,7 +120,7 @@ def _mediated(found: Mediation) -> list[str]:
                 f"({found.random.n_draws} draws)"
             )
         said.append(f"{words}. {_role(share, found)}")
-    return said
+    return [*said, *(f"Mediation: {why}." for why in found.missing.values())]
 
 
 def _ablated(found: Ablation) -> list[str]:

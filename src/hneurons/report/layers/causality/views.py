@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hneurons.layers.causality.record import Causality
+from hneurons.report.layers.causality.mediation_views import MEDIATION_VIEWS
 from hneurons.report.layers.causality.reading import SITE_NAMES, cell, find_map
 from hneurons.report.numbers import count, decimal
 from hneurons.report.views import Cell, plain, share
@@ -73,4 +74,5 @@ def attribution_lines(found: Causality) -> list[AttributionLine]:
 CAUSALITY_VIEWS: dict[str, Callable[..., object]] = {
     "causality_heads": head_lines,
     "causality_attribution": attribution_lines,
+    **MEDIATION_VIEWS,
 }
