@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from hneurons.contributions import Item
 from hneurons.interventions.steering import steer
 from hneurons.layers.concepts.cases import Cases, Reader
-from hneurons.contributions import Item
 from hneurons.models.language_model import LanguageModel
 
 ITEMS = (

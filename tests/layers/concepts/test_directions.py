@@ -12,35 +12,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestCentroid
+from tests.layers.concepts.synthetic import MODEL, PLANTED, WHERE, planted
 
 from hneurons.errors import ProbeError, ProbeMismatchError
 from hneurons.layers.concepts.directions import CARD, TENSORS, Directions, fit_directions, fit_one
-from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.probes.answers import Answers
-
-MODEL = ModelFingerprint(
-    name="m", revision=None, model_type="llama", n_layers=4, n_neurons=8, hidden_size=12, weights_digest="ab" * 32
-)
-PLANTED, WHERE = 2, 5
-"""Layer and coordinate that tell: of factual answers this coordinate is larger."""
-
-
-def planted(n: int, seed: int, shift: float = 3.0) -> Answers:
-    """Answers whose states are noise but for one coordinate of one layer; entropy lies on another, in every layer."""
-    random = np.random.default_rng(seed)
-    hallucinated = np.arange(n) % 2 == 0
-    entropy = random.exponential(size=n)
-    hidden = random.normal(size=(n, MODEL.n_layers, MODEL.hidden_size))
-    hidden[:, PLANTED, WHERE] += shift * ~hallucinated
-    hidden[:, :, 0] += 2 * (entropy > np.log(2))[:, None]
-    return Answers(
-        name="planted",
-        hallucinated=hallucinated,
-        groups=np.array([f"g{row}" for row in range(n)]),
-        contributions=np.zeros((n, 1)),
-        hidden=hidden.astype(np.float32),
-        entropy=entropy,
-    )
 
 
 @pytest.fixture(scope="module")

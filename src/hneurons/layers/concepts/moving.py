@@ -22,7 +22,7 @@ N_DRAWS = 8
 
 def control_directions(
     directions: Directions, permuted: Float64[np.ndarray, "draws hidden"], layer: int, *, seed: int = 0
-) -> dict[str, Float64[np.ndarray, "draws hidden"]]:
+) -> dict[str, Float64[np.ndarray, "_ hidden"]]:
     """Unit vectors to hold a layer's direction against: Gaussian ones, and `permuted` (differences of means)."""
     random = np.random.default_rng((seed, layer)).normal(size=(N_DRAWS, directions.card.model.hidden_size))
     return {
@@ -35,7 +35,7 @@ def move_layer(
     reader: Reader,
     directions: Directions,
     layer: int,
-    controls: Mapping[str, Float64[np.ndarray, "draws hidden"]],
+    controls: Mapping[str, Float64[np.ndarray, "_ hidden"]],
     *,
     strength: float = STRENGTH,
 ) -> Read:

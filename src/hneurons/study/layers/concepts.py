@@ -85,11 +85,11 @@ def find_concepts(work: LayersWork) -> Concepts:
     if main is None:
         missing["pictures"] = missing["steering"] = "no evaluation set has answers of both kinds"
     else:
-        pictures = _pictures(work, fit, sets, main, sorted({0, n_layers // 2, n_layers - 1, best["factuality"]}))
-        try:
+        try:  # first: UMAP changes how many threads later forward passes get
             moves = _steered(work, directions, fit, main)
         except NotEnoughDataError as error:
             missing["steering"] = str(error)
+        pictures = _pictures(work, fit, sets, main, sorted({0, n_layers // 2, n_layers - 1, best["factuality"]}))
     f, u = (labels(fit.answers, concept, median) for concept in CONCEPTS)
     return Concepts(
         n_layers=n_layers,
