@@ -83,7 +83,7 @@ def compare(
     compliance, by_benchmark = _compliance(became, held)
     perplexity = perplexities(np.stack([each.nll for each in became], axis=1), rows.tokens, held)
     unparsed = [_unparsed(each) for each in became]
-    best = frontier([each.value.value for each in shares["incorrect"]], [each.value.value for each in known])
+    best = frontier(*([each.value.value for each in shares[name]] for name in ("incorrect", "correct")))
     return tuple(
         MethodFound(
             name=method.name,
@@ -135,18 +135,18 @@ def perplexities(
     return found
 
 
-def frontier(hallucinated: Sequence[float | None], known: Sequence[float | None]) -> list[bool]:
-    """Which methods no other one dominates: at most as many hallucinations, at least as many known questions right, and
-    better in one of them. By the figures themselves, whatever their intervals."""
+def frontier(hallucinated: Sequence[float | None], correct: Sequence[float | None]) -> list[bool]:
+    """Which methods no other one dominates: at most as many hallucinations, at least as many right answers, and fewer
+    or more of one of them. By the figures themselves, whatever their intervals."""
 
     def beaten(k: int) -> bool:
-        mine = hallucinated[k], known[k]
+        mine = hallucinated[k], correct[k]
         return mine[0] is None or mine[1] is None or any(
             h is not None and r is not None and h <= mine[0] and r >= mine[1] and (h, r) != mine
-            for h, r in zip(hallucinated, known, strict=True)
+            for h, r in zip(hallucinated, correct, strict=True)
         )  # fmt: skip
 
-    return [not beaten(k) for k in range(len(known))]
+    return [not beaten(k) for k in range(len(correct))]
 
 
 def draws(method: str, what: str, intact: Became, drawn: Sequence[Became]) -> Draws:

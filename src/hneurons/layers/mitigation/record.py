@@ -58,7 +58,7 @@ class MethodFound(_Frozen):
         altered: share of the questions whose answer differs from the unchanged model's in any letter.
         cut_off: share of the questions whose answer ran to the cap on its length.
         price: what a token costs.
-        frontier: whether no other method has both fewer hallucinations and more known questions right.
+        frontier: whether no other method has both fewer hallucinations and more right answers.
     """
 
     name: str
@@ -92,7 +92,10 @@ class Draws(_Frozen):
 
 
 class Steered(_Frozen):
-    """Steering at one layer: changes against the unchanged model, and those of random directions of the same length."""
+    """Steering at one layer: changes against the unchanged model, and those of random directions of the same length.
+
+    The strength is the same in every layer, so that layers can be compared.
+    """
 
     layer: int
     strength: float

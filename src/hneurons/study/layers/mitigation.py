@@ -15,8 +15,8 @@ from hneurons.layers.mitigation.methods import Method, random_directions, scaled
 from hneurons.layers.mitigation.pricing import ROUNDS, Spent, prices, spend
 from hneurons.layers.mitigation.record import Depths, Mitigation, Steered
 from hneurons.layers.mitigation.tuning import RULE
-from hneurons.study.layers.mitigation_terms import KNOWN, QUESTIONS, TEXT, Terms
-from hneurons.study.layers.mitigation_tuning import STEERING, ZERO, Tuned, tune
+from hneurons.study.layers.mitigation_terms import QUESTIONS, TEXT, Terms
+from hneurons.study.layers.mitigation_tuning import STEERING, ZERO, Towards, Tuned, tune
 from hneurons.study.layers.work import LayersWork
 
 N_DRAWS = 8
@@ -49,27 +49,27 @@ def find_mitigation(work: LayersWork) -> Mitigation:
     terms = Terms(work)
     tuned = tune(work, terms)
     methods = (unchanged(), *tuned.methods)
-    random, steps = _random_neurons(work, terms), _steps(work, terms, tuned)
-    jobs = [*(Job(method, terms.everything()) for method in methods), *random, *(job for own in steps for job in own)]
-    became = _asked(work, terms, jobs)
+    random, straying, steps = _random_neurons(work, terms), _straying(work, terms, tuned), _steps(work, terms, tuned)
+    jobs = [Job(method, terms.everything()) for method in methods]
+    ends = np.cumsum([len(jobs), len(random), len(straying)])
+    became = _asked(work, terms, [*jobs, *random, *straying, *(job for own in steps for job in own)])
     held = Resampled(terms.rows, work.settings.n_bootstrap, work.settings.seed)
-    compared = compare(methods, became[: len(methods)], prices(_spent(work, terms, methods)), held)
-    intact, rest = became[0], became[len(methods) :]
-    controls = [draws(ZERO, "as many random neurons of the same layers", intact, rest[: len(random)])]
+    compared = compare(methods, became[: ends[0]], prices(_spent(work, terms, methods)), held)
+    intact = became[0]
+    controls = [draws(ZERO, "as many random neurons of the same layers", intact, became[ends[0] : ends[1]])]
+    if straying:
+        controls.append(draws(STEERING, "random directions, there and as far", intact, became[ends[1] : ends[2]]))
     by_layer: tuple[Steered, ...] = ()
     depths: Depths | None = None
     if steps:
-        width, start = N_DRAWS + 1, len(random)
-        lines = [rest[start + width * k : start + width * (k + 1)] for k in range(len(steps))]
-        n = terms.n_layered
+        width, n = N_DRAWS + 1, terms.n_layered
+        lines = [became[start : start + width] for start in range(ends[2], len(became), width)]
         by_layer, depths = steering(
-            np.stack([intact.verdicts[:n], *(line[0].verdicts[:n] for line in lines)], axis=1),
-            np.stack([np.stack([each.verdicts[:n] for each in line[1:]], axis=1) for line in lines], axis=1),
+            np.stack([intact.verdicts[:n], *(line[0].verdicts for line in lines)], axis=1),
+            np.stack([np.stack([each.verdicts for each in line[1:]], axis=1) for line in lines], axis=1),
             [each.strength for each in tuned.layers],
             held.bootstrap(held.rows.groups[:n]),
         )
-        what = f"random directions, steered along as far, in layer {tuned.best_layer}"
-        controls.append(draws(STEERING, what, intact, lines[tuned.best_layer][1:]))
     controls += [
         at_random(method.name, intact, own, N_DRAWS, work.settings.seed)
         for method, own in zip(methods, became, strict=False)
@@ -104,20 +104,27 @@ def _random_neurons(work: LayersWork, terms: Terms) -> list[Job]:
     return [Job(scaled(f"{ZERO}, {each.name}", each.neurons, 0.0), asked) for each in sets]
 
 
+def _straying(work: LayersWork, terms: Terms, tuned: Tuned) -> list[Job]:
+    """Random directions in the place of the one that was chosen to steer along; asked the questions."""
+    if tuned.steering is None:
+        return []
+    chosen, asked = tuned.steering, tuple(each for each in terms.everything() if each[0] == QUESTIONS)
+    return _astray(work, chosen, asked)
+
+
 def _steps(work: LayersWork, terms: Terms, tuned: Tuned) -> list[list[Job]]:
-    """By layer: steering there, then along random directions; at the chosen layer these are asked more."""
-    layered = terms.everything()[: terms.layered_chunks]
-    whole = tuple(each for each in terms.everything() if each[0] in (QUESTIONS, KNOWN))
-    found = []
-    for layer, at in enumerate(tuned.layers):
-        drawn = random_directions(work.model.hidden_size, N_DRAWS, work.settings.seed + layer)
-        asked = whole if layer == tuned.best_layer else layered
-        jobs = [Job(at.method, layered)]
-        for number, direction in enumerate(drawn):
-            name = f"{STEERING}, random direction {number}"
-            jobs.append(Job(steered(name, layer, direction, at.strength, tuned=False), asked))
-        found.append(jobs)
-    return found
+    """By layer: steering there, then along random directions; asked some of the questions."""
+    asked = terms.everything()[: terms.layered_chunks]
+    return [[Job(at.method, asked), *_astray(work, at, asked)] for at in tuned.layers]
+
+
+def _astray(work: LayersWork, at: Towards, asked: Asked) -> list[Job]:
+    """Random directions of a layer, the same for every strength."""
+    directions = random_directions(work.model.hidden_size, N_DRAWS, work.settings.seed + at.layer)
+    return [
+        Job(steered(f"{STEERING}, random {number}", at.layer, direction, at.strength, tuned=False), asked)
+        for number, direction in enumerate(directions)
+    ]
 
 
 def _asked(work: LayersWork, terms: Terms, jobs: Sequence[Job]) -> list[Became]:

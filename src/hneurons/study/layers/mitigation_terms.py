@@ -40,7 +40,7 @@ N_KNOWN = 60
 N_CASES = 30
 """Cases of each benchmark, at most."""
 N_PASSAGES = 100
-N_TUNED = 100
+N_TUNED = 120
 """Held-out training questions that settings are chosen on."""
 
 QUESTIONS, KNOWN, TEXT, TUNING = "questions", "known", "text", "tuning"

@@ -28,9 +28,9 @@ from hneurons.study.sweep_plan import find_gate
 
 STRENGTHS = (0.05, 0.1, 0.2)
 """Of steering, in lengths of the stream; mildest first, as everything that is tried."""
-FACTORS = (1.5, 2.0, 4.0, 8.0)
+FACTORS = (2.0, 4.0, 8.0)
 """Of attention to the source."""
-N_EARLY = 5
+N_EARLY = 3
 """Early layers that are contrasted with, at most; and the farthest of them at every position."""
 
 ZERO, HALF, GATED = "H-Neurons × 0", "H-Neurons × 0.5", "H-Neurons × 0, gated"
@@ -39,23 +39,25 @@ BY_PROBE, BY_SURPRISE = "Silence, by the probe", "Silence, by token probability"
 
 
 @dataclass(frozen=True)
-class AtLayer:
-    """Steering at one layer with the strength that was chosen for it."""
+class Towards:
+    """Steering at one layer with one strength."""
 
     method: Method
+    layer: int
     strength: float
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What was chosen: the methods that are compared, steering by layer, and all that was tried.
+    """What was chosen: the methods that are compared, the one of steering among them, and all that was tried.
 
-    `best_layer` is the layer of the one that is compared; `missing` says what could not be had, and why.
+    `layers` is steering with the largest strength at every layer, whatever was chosen; `missing` says what could not
+    be had, and why.
     """
 
     methods: tuple[Method, ...]
-    layers: tuple[AtLayer, ...]
-    best_layer: int
+    steering: Towards | None
+    layers: tuple[Towards, ...]
     tried: tuple[Tried, ...]
     missing: Mapping[str, str]
 
@@ -63,30 +65,30 @@ class Tuned:
 def tune(work: LayersWork, terms: Terms) -> Tuned:
     """Choose the settings of every method that has any."""
     missing: dict[str, str] = {}
-    intact = unchanged()
-    families = _families(work, missing)
-    steered_at = _steered(work, missing)
+    steps = _steered(work, missing)
+    families = {STEERING: [each.method for each in steps]} if steps else {}
+    families |= _families(work, missing)
     for name, family in list(families.items()):
         if reason := _refusal(work, terms, family[0]):
             missing[name] = reason
             del families[name]
-    tried = [intact, *(each for family in (*families.values(), *steered_at) for each in family)]
-    found = _shares(work, terms, tried)
-    share = dict(zip(map(id, tried), found, strict=True))
+    settings = [unchanged(), *(each for family in families.values() for each in family)]
+    shares = iter(_shares(work, terms, settings))
+    intact, _ = next(shares)
+    chosen: dict[str, int] = {}
     notes: list[Tried] = []
-
-    def chosen(family: Sequence[Method]) -> int:
-        outcomes = [Outcome(each, *share[id(each)]) for each in family]
-        k = choose(outcomes, found[0][0])
-        notes.extend(listed(outcomes, k))
-        return k
-
-    picked = {name: family[chosen(family)] for name, family in families.items()}
-    at = [(family, chosen(family)) for family in steered_at]
-    layers = tuple(AtLayer(family[k], STRENGTHS[k]) for family, k in at)
-    best = choose([Outcome(each.method, *share[id(each.method)]) for each in layers], found[0][0]) if layers else 0
-    methods = [*_turned(work, missing), *([layers[best].method] if layers else []), *picked.values()]
-    return Tuned((*methods, *_silent(work, terms, notes, missing)), layers, best, tuple(notes), missing)
+    for name, family in families.items():
+        outcomes = [Outcome(each, *next(shares)) for each in family]
+        chosen[name] = choose(outcomes, intact)
+        notes += listed(outcomes, chosen[name])
+    picked = [families[name][k] for name, k in chosen.items()]
+    return Tuned(
+        methods=(*_turned(work, missing), *picked, *_silent(work, terms, notes, missing)),
+        steering=steps[chosen[STEERING]] if STEERING in chosen else None,
+        layers=tuple(each for each in steps if each.strength == STRENGTHS[-1]) if STEERING in chosen else (),
+        tried=tuple(notes),
+        missing=missing,
+    )
 
 
 def _families(work: LayersWork, missing: dict[str, str]) -> dict[str, list[Method]]:
@@ -102,8 +104,8 @@ def _families(work: LayersWork, missing: dict[str, str]) -> dict[str, list[Metho
     return families
 
 
-def _steered(work: LayersWork, missing: dict[str, str]) -> list[list[Method]]:
-    """Steering towards factual answers: all strengths at every layer."""
+def _steered(work: LayersWork, missing: dict[str, str]) -> list[Towards]:
+    """Steering towards factual answers: at every layer with the least strength, then with the next."""
     model = work.model
     try:
         found = fit_directions(
@@ -117,7 +119,8 @@ def _steered(work: LayersWork, missing: dict[str, str]) -> list[list[Method]]:
         missing[STEERING] = str(error)
         return []
     return [
-        [steered(STEERING, layer, found.direction("factuality", layer), strength) for strength in STRENGTHS]
+        Towards(steered(STEERING, layer, found.direction("factuality", layer), strength), layer, strength)
+        for strength in STRENGTHS
         for layer in range(model.n_layers)
     ]
 

@@ -10,8 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from hneurons.layers.mitigation.record import Mitigation
 from hneurons.probes.bootstrap import Estimate
+from hneurons.report.layers.mitigation.pareto import in_points
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
-from hneurons.report.numbers import signed
 
 BESIDE = 0.22
 """How far to the right of a layer its random directions are drawn."""
@@ -19,7 +19,7 @@ BESIDE = 0.22
 
 def draw_steering(found: Mitigation, palette: Palette) -> Figure:
     """Two panels over the layers: hallucinated answers, and right ones."""
-    figure = sheet(2.7, pad=GRID)
+    figure = sheet(2.9, pad=GRID)
     left, right = figure.subplots(1, 2, sharey=True)
     layers = [each.layer for each in found.steering]
     halves = (
@@ -44,10 +44,12 @@ def draw_steering(found: Mitigation, palette: Palette) -> Figure:
         axes.set_xlabel("layer after which the stream is steered")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_xlim(layers[0] - 0.6, layers[-1] + 0.6)
-        axes.yaxis.set_major_formatter(lambda value, _: signed(100 * value, 0))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(lambda value, _: in_points(value))
     left.set_ylabel("change, points")
     right.tick_params(labelleft=True)
-    right.legend(loc="upper right", bbox_to_anchor=(1.0, 1.16), ncols=2, labelcolor=palette.ink, fontsize=7.5)
+    handles, labels = right.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=2, labelcolor=palette.ink, fontsize=8)
     return figure
 
 

@@ -19,14 +19,14 @@ def illustrations(found: Mitigation) -> list[Illustration]:
             name="layers-mitigation-pareto",
             title="What every method gains and costs",
             sentence=(
-                f"Changes against the unchanged model, where the dashed lines cross, on {asked} and "
-                f"{counted(found.known_questions, 'known question')}, the same for all methods. The line on the left "
-                "joins the methods that no other one beats in both figures. Methods without a perplexity are left "
-                "out on the right."
+                f"Changes against the unchanged model, where the dashed lines cross, on {asked}, the same for all "
+                "methods; on the right on the cases that mislead and on held-out text. The line on the left joins the "
+                "methods that no other one beats in both figures. Methods without a perplexity are left out on the "
+                "right."
             ),
             alt=(
-                "Two panels with a numbered dot for each method and intervals across it: hallucinated answers against "
-                "known questions right, and compliance against perplexity."
+                "Two panels with a numbered dot for each method and intervals across it: hallucinated against right "
+                "answers, and compliance against perplexity."
             ),
             draw=partial(draw_pareto, found),
         )
@@ -38,9 +38,9 @@ def illustrations(found: Mitigation) -> list[Illustration]:
                 name="layers-mitigation-steering",
                 title="Steering towards factual answers, layer by layer",
                 sentence=(
-                    f"Changes against the unchanged model on {counted(found.layered, 'question')}, at each layer with "
-                    f"the strength that was chosen for it on held-out training questions; bars are 95% intervals, "
-                    f"dots {draws} random directions of the same length in each layer."
+                    f"Changes against the unchanged model on {counted(found.layered, 'question')}, steered by "
+                    f"{found.steering[0].strength:g} of the stream's length in every layer; bars are 95% intervals, "
+                    f"dots {draws} random directions in each layer, steered along as far."
                 ),
                 alt=(
                     "Two panels over the layers, hallucinated answers and right ones: a line with intervals for the "

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hneurons.layers.mitigation.record import Draws, MethodFound, Mitigation
 from hneurons.probes.bootstrap import Estimate
@@ -15,8 +16,12 @@ from hneurons.report.look import GRID, MONO, Palette, head, quiet, sheet
 from hneurons.report.numbers import signed
 
 HEIGHT = 3.5
-LEAST = 0.02
-"""The least half-range of an axis of shares, and of perplexity, that is shown."""
+LEAST = 0.01
+"""The least half-range of an axis that is shown, of shares and of multiples alike."""
+
+
+NEAR = 0.035
+"""Methods whose dots are nearer than this, as a share of the panel, are numbered together."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,10 @@ def numbered(found: Mitigation) -> dict[str, int]:
 
 
 def gains(found: Mitigation) -> list[Spot]:
-    """Hallucinations against known questions, as changes; the unchanged model, where all lines cross, is left out."""
+    """Hallucinated against right answers, as changes; the unchanged model, where all lines cross, is left out."""
     numbers = numbered(found)
     return [
-        Spot(numbers[each.name], each.name, each.hallucinated.change, each.known.change, each.frontier)
+        Spot(numbers[each.name], each.name, each.hallucinated.change, each.correct.change, each.frontier)
         for each in found.methods[1:]
     ]
 
@@ -63,71 +68,86 @@ def draw_pareto(found: Mitigation, palette: Palette) -> Figure:
     _panel(left, gains(found), palette, 0.0, controls=found.controls)
     head(left, "Better is up and to the left", palette)
     left.set_xlabel("hallucinated answers, change in points")
-    left.set_ylabel("known questions right, change in points")
+    left.set_ylabel("right answers, change in points")
     _frontier(left, found, palette)
     _panel(right, manners(found), palette, 1.0)
     head(right, "Better is down and to the left", palette)
     right.set_xlabel("compliance, change in points")
     right.set_ylabel("perplexity; unchanged = 1")
-    for axes in (left, right):
-        axes.xaxis.set_major_formatter(lambda value, _: signed(100 * value, 0))
-    left.yaxis.set_major_formatter(lambda value, _: signed(100 * value, 0))
-    right.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}×")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(lambda value, _: in_points(value))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
     _key(key, found.methods, palette)
     return figure
+
+
+def in_points(value: float) -> str:
+    """+2 or −0.5 of a share, as it stands at an axis."""
+    whole = abs(100 * value - round(100 * value)) < 1e-6
+    return signed(100 * value, 0 if whole else 1)
 
 
 def _panel(axes: Axes, spots: Sequence[Spot], palette: Palette, level: float, controls: Sequence[Draws] = ()) -> None:
     quiet(axes, palette, grid="y", left=True)
     for draw, line in ((axes.axvline, 0.0), (axes.axhline, level)):
         draw(line, color=palette.soft, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1).set_gid("unchanged")
-    for control in controls:
-        if control.known:
-            marks = axes.scatter(control.hallucinated, control.known, s=9, color=palette.soft, alpha=0.45, linewidth=0)
-            marks.set_gid(f"control:{control.method}")
     xs, ys = [0.0], [level]
+    for control in controls:
+        marks = axes.scatter(control.hallucinated, control.correct, s=9, color=palette.soft, alpha=0.45, linewidth=0)
+        marks.set_gid(f"control:{control.method}")
+        xs.extend(control.hallucinated)
+        ys.extend(control.correct)
     for spot in spots:
         x, y = spot.x.value, spot.y.value
         if x is None or y is None:
             continue
-        colour = palette.data if spot.frontier or level else palette.ink
-        for ends, across in (((spot.x.low, spot.x.high), True), ((spot.y.low, spot.y.high), False)):
-            low, high = ends
+        colour = palette.data if spot.frontier else palette.ink
+        for low, high, across in ((spot.x.low, spot.x.high, True), (spot.y.low, spot.y.high, False)):
             if low is None or high is None:
                 continue
             (xs if across else ys).extend((low, high))
             places = ([low, high], [y, y]) if across else ([x, x], [low, high])
             (bar,) = axes.plot(*places, color=colour, linewidth=0.8, alpha=0.4, zorder=2)
             bar.set_gid(f"interval:{spot.name}")
-        axes.plot([x], [y], "o", color=colour, markersize=10, zorder=3, markeredgecolor=palette.panel)[0].set_gid(
-            f"spot:{spot.name}"
-        )
-        axes.annotate(
-            str(spot.number), (x, y), ha="center", va="center_baseline", fontsize=7.5, color=palette.panel, zorder=4
-        ).set_gid(f"number:{spot.name}")
+        axes.plot([x], [y], "o", color=colour, markersize=4.5, zorder=3)[0].set_gid(f"spot:{spot.name}")
         xs.append(x)
         ys.append(y)
-    for control in controls:
-        if control.known:
-            xs.extend(control.hallucinated)
-            ys.extend(control.known)
     _limits(axes, xs, ys)
+    _numbers(axes, spots, palette)
+
+
+def _numbers(axes: Axes, spots: Sequence[Spot], palette: Palette) -> None:
+    """The number of each method beside its dot; of methods whose dots lie on each other, side by side."""
+    place = axes.transData + axes.transAxes.inverted()
+    shown = [
+        (spot, place.transform((spot.x.value, spot.y.value)))
+        for spot in spots
+        if spot.x.value is not None and spot.y.value is not None
+    ]
+    while shown:
+        first, at = shown[0]
+        near = [spot for spot, other in shown if max(abs(other - at)) < NEAR]
+        shown = [(spot, other) for spot, other in shown if spot not in near]
+        text = axes.annotate(
+            " ".join(str(spot.number) for spot in near), (first.x.value or 0.0, first.y.value or 0.0), xytext=(4, 4),
+            textcoords="offset points", fontsize=8.5, fontweight="bold", zorder=4,
+            color=palette.data if any(spot.frontier for spot in near) else palette.ink,
+        )  # fmt: skip
+        text.set_gid("numbers:" + ",".join(spot.name for spot in near))
 
 
 def _limits(axes: Axes, xs: Sequence[float], ys: Sequence[float]) -> None:
     for values, set_limits in ((xs, axes.set_xlim), (ys, axes.set_ylim)):
         low, high = min(values), max(values)
-        room = max(0.08 * (high - low), LEAST)
+        room = max(0.08 * (high - low), LEAST - (high - low) / 2)
         set_limits(low - room, high + room)
 
 
 def _frontier(axes: Axes, found: Mitigation, palette: Palette) -> None:
     """A line through the methods that no other one dominates, the unchanged model among them where it is one."""
     points = sorted(
-        (
-            0.0 if each.hallucinated.change.value is None else each.hallucinated.change.value,
-            each.known.change.value or 0.0,
-        )
+        (each.hallucinated.change.value or 0.0, each.correct.change.value or 0.0)
         for each in found.methods
         if each.frontier
     )

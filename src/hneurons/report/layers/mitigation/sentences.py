@@ -118,8 +118,9 @@ def _depth(found: Mitigation) -> list[str]:
         if each.hallucinated.value is not None and each.hallucinated.value < min(each.random_hallucinated) - NOTHING
     ]
     return [
-        f"Is the middle of the model a better place to steer than its end? {word}: the mean change in hallucinated "
-        f"answers over layers {_layers(depths.middle)} less that over layers {_layers(depths.end)} is "
+        f"Is the middle of the model a better place to steer than its end? {word}: steered by "
+        f"{found.steering[0].strength:g} of the stream's length, the mean change in hallucinated answers over layers "
+        f"{_layers(depths.middle)} less that over layers {_layers(depths.end)} is "
         f"{points_estimate(depths.hallucinated)} points, in right answers {points_estimate(depths.correct)}. "
         f"Hallucinations fall beyond the interval in {_some(own)}, and further than under every random direction in "
         f"{_some(beyond)}."
@@ -146,4 +147,4 @@ def _prices(found: Mitigation) -> list[str]:
         f"through the unembedding (about {times(each.price.seconds, 1)} the time here)"
         for each in dear
     ]
-    return [f"For each token generated, {'; '.join(told)}; all others pass as much as the unchanged model."]
+    return [f"For each token generated, {'; '.join(told)}; all others pass within 5% of what the unchanged model does."]
