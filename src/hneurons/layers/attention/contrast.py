@@ -37,6 +37,8 @@ LEAST = 10
 """Texts of either kind that a comparison needs, and that each half of the groups needs."""
 TOLD = 16
 """Held-out heads that are listed."""
+DIGITS = 6
+"""Significant digits of what is told of every head: there may be thousands."""
 SUBJECT = ATTENDED.index("subject")
 
 
@@ -187,7 +189,8 @@ def _tests(
     q, apart = corrected(p), difference(design, flat)
 
     def grid(numbers: Float64[np.ndarray, " tests"], segment: int) -> Grid:
-        return tuple(tuple(map(float, row)) for row in numbers.reshape(shape)[..., segment])
+        rows = numbers.reshape(shape)[..., segment]
+        return tuple(tuple(float(f"{number:.{DIGITS}g}") for number in row) for row in rows)
 
     halves, reason = _halves(design, flat, shape, names, layers, draws)
     return Tests(
