@@ -6,16 +6,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from tests.report.layers.causality.traced import make_causality
+from tests.report.test_html import Page
 
 from hneurons.layers.causality.ablation import HOWS
 from hneurons.layers.causality.mediation import Asked, Readings
 from hneurons.layers.causality.mediation_record import Ablation, Component, Mediation
 from hneurons.layers.causality.record import Causality
 from hneurons.layers.causality.summing import ablation, mediation
+from hneurons.layers.record import Layers
+from hneurons.report.html import _environment
 from hneurons.report.layers.causality.mediation import mediation_illustrations, mediation_sentences
+from hneurons.report.layers.parts import parts_shown
 from hneurons.report.look import DARK, LIGHT
+from hneurons.report.numbers import decimal, p_value
 
 LAYERS, PAIRS, ANSWERS = 3, 12, 24
 PARTS = [Component(kind=kind, layer=layer) for kind in ("attention", "ffn") for layer in range(LAYERS)]
@@ -139,7 +146,39 @@ def test_what_is_missing_is_not_drawn() -> None:
     assert mediation_sentences(nothing) == []
 
 
-def test_the_figures_are_small_and_follow_the_look() -> None:
-    for shown in mediation_illustrations(found(mediation=mediated(), ablation=without(worse=2.0))):
-        assert len(shown.svg()) < 120_000
+def test_a_figure_is_small_and_follows_the_look() -> None:
+    shown = mediation_illustrations(found(mediation=mediated(), ablation=without(worse=2.0)))[1]  # the larger one
+    assert len(shown.svg()) < 120_000
     assert to_hex(shown.figure(DARK).legends[0].get_title().get_color()) == DARK.ink
+
+
+def test_the_page_has_both_tables() -> None:
+    own = make_causality(mediation=mediated(), ablation=without(worse=2.0))
+    parts = parts_shown(Layers(settings={}, probe="x", seconds={}, missing={}, causality=own))
+    figures = {each.name: (each, Markup("<svg></svg>")) for part in parts for each in part.illustrations}
+    assert {"layers-causality-mediation", "layers-causality-ablation"} <= set(figures)
+    page = Page(_environment().get_template("layers.html").render(layer_parts=parts, figures=figures))
+    assert not page.open
+    rows = page.table("Shares of the total effect")
+    assert [row[0] for row in rows[1:]] == [
+        *("FFN 0", "attention 0", "FFN 2", "attention 2", "FFN 1", "attention 1", "H-Neurons")
+    ]
+    assert [rows[1][place].partition(" ")[0] for place in (1, 2, 4, 5, 6, 7)] == [
+        *("90.0%", "–", "10.0%", "45.0%", "90.0%", "45.0%")
+    ]
+    rows = page.table("Change of the log-probability of the given token")
+    assert {row[0] for row in rows[1:4]} == {"attention 1"}
+    assert {row[1] for row in rows[1:4]} == {"set to zero", "set to its mean", "resampled"}
+    assert [row[0] for row in rows[-3:]] == ["H-Neurons"] * 3
+    zero = next(each for each in own.ablation.ablated if each.component == PARTS[1] and each.how == "zero")
+    (row,) = [row for row in rows[1:4] if row[1] == "set to zero"]
+    assert row[2].startswith(decimal(zero.hallucinated.logprob.value))
+    assert row[4].startswith(decimal(zero.difference.value))
+    assert row[8] == p_value(zero.q)
+
+
+def test_a_page_without_them_has_no_empty_tables() -> None:
+    parts = parts_shown(Layers(settings={}, probe="x", seconds={}, missing={}, causality=make_causality()))
+    figures = {each.name: (each, Markup("<svg></svg>")) for part in parts for each in part.illustrations}
+    page = Page(_environment().get_template("layers.html").render(layer_parts=parts, figures=figures))
+    assert not any(caption.startswith(("Shares of the total", "Change of the log")) for caption in page.captions)
