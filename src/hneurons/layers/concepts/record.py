@@ -114,9 +114,10 @@ class Removed(_Record):
 
     `before` and `after` are of the difference of means, `after` with its part along the uncertainty direction taken
     off; `difference` is after less before. `refit_before` and `refit` are of a logistic probe fitted to the states and
-    to what is left of them. `uncertainty_left` is that of a logistic probe for uncertainty there. `within` compares
-    only answers of one tenth of the set by entropy, scored by the logistic probe; `entropy` and `entropy_within` are
-    those of the answer's own entropy.
+    to what is left of them, `refit_control` where a direction of permuted labels is projected out instead.
+    `uncertainty_left` is that of a logistic probe for uncertainty there. `within` compares only answers of one tenth of
+    the set by entropy, scored by the logistic probe; `entropy` and `entropy_within` are those of the answer's own
+    entropy.
     """
 
     layer: int
@@ -126,6 +127,7 @@ class Removed(_Record):
     difference: Estimate
     refit_before: Estimate
     refit: Estimate
+    refit_control: Band | None
     uncertainty_left: Estimate
     within: Estimate
     entropy: Estimate

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 from scipy.special import expit
 
-from hneurons.layers.concepts.controls import band, mean_differences, one_kind
+from hneurons.layers.concepts.controls import aurocs, band, mean_differences, one_kind
 from hneurons.layers.concepts.directions import Directions, fit_one
 from hneurons.layers.concepts.labels import labels, orders, permuted_labels
 from hneurons.layers.concepts.probing import Asked, Boots, scores
@@ -24,6 +24,8 @@ DRAWS = 500
 STRATA = 10
 """Parts of a set by entropy, within which answers are compared."""
 FOLDS = 5
+REMOVED = 5
+"""Directions of permuted labels that are projected out, to see what taking any direction away does."""
 
 
 def angle(directions: Directions, layer: int, fit: Asked, *, resamples: int = 200, seed: int = 0) -> Angle:
@@ -59,7 +61,15 @@ def angle(directions: Directions, layer: int, fit: Asked, *, resamples: int = 20
 
 
 def removed(
-    directions: Directions, layer: int, fit: Asked, dev: Asked, sets: Sequence[Asked], boot: Boots
+    directions: Directions,
+    layer: int,
+    fit: Asked,
+    dev: Asked,
+    sets: Sequence[Asked],
+    boot: Boots,
+    *,
+    draws: int = REMOVED,
+    seed: int = 0,
 ) -> list[Removed]:
     """What tells factual answers once uncertainty is taken out: of the states, or by comparing like with like.
 
@@ -76,6 +86,7 @@ def removed(
         concept: fit_logistic(X, labels(fit.answers, concept, median), X_dev, labels(dev.answers, concept, median))
         for concept in ("factuality", "uncertainty")
     }
+    others = _instead(directions, layer, fit, dev, draws, seed)
     found = []
     for asked in sets:
         factual, uncertain = (labels(asked.answers, concept, median) for concept in ("factuality", "uncertainty"))
@@ -97,12 +108,29 @@ def removed(
                 difference=bootstrap.difference(metrics.auroc, factual, q, p, why),
                 refit_before=bootstrap.estimate(metrics.auroc, factual, probe, why),
                 refit=bootstrap.estimate(metrics.auroc, factual, refits["factuality"].probabilities(left), why),
+                refit_control=band(
+                    np.array([aurocs(factual, (without(states, v) @ w)[:, None])[0] for v, w in others])
+                ),
                 uncertainty_left=bootstrap.estimate(metrics.auroc, uncertain, flat, one_kind(uncertain, "uncertainty")),
                 within=bootstrap.estimate(within, factual, probe, why),
                 entropy=bootstrap.estimate(metrics.auroc, factual, entropy, why),
                 entropy_within=bootstrap.estimate(within, factual, entropy, why),
             )
         )
+    return found
+
+
+def _instead(
+    directions: Directions, layer: int, fit: Asked, dev: Asked, draws: int, seed: int
+) -> list[tuple[Float64[np.ndarray, " hidden"], Float64[np.ndarray, " hidden"]]]:
+    """Unit directions of permuted uncertainty, and the weights for factuality of the states without them."""
+    median, X, X_dev = directions.card.entropy_median, fit.states[:, layer], dev.states[:, layer]
+    y, y_dev = (labels(each.answers, "factuality", median) for each in (fit, dev))
+    dealt = permuted_labels(labels(fit.answers, "uncertainty", median), draws, seed)
+    found = []
+    for v in mean_differences(X, dealt):
+        unit = v / np.linalg.norm(v)
+        found.append((unit, fit_logistic(without(X, unit), y, without(X_dev, unit), y_dev).weights))
     return found
 
 

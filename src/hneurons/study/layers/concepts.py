@@ -20,10 +20,10 @@ from hneurons.layers.concepts.moving import (
     moved,
     steering,
 )
-from hneurons.layers.concepts.probing import Asked, baseline, read_layer, selectivity
+from hneurons.layers.concepts.probing import N_CONTROL, Asked, baseline, read_layer, selectivity
 from hneurons.layers.concepts.projecting import MOST, SHOWN, pictured, project
 from hneurons.layers.concepts.record import Concepts, Grouping, Moved, Pictured, SetShares, Steering
-from hneurons.layers.concepts.relating import angle, removed, transfer
+from hneurons.layers.concepts.relating import REMOVED, angle, removed, transfer
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.probes.answers import Answers
 from hneurons.probes.bootstrap import Bootstrap
@@ -70,9 +70,9 @@ def find_concepts(work: LayersWork) -> Concepts:
     readings, selective, angles, left = [], [], [], []
     for layer in track(range(n_layers), "probing layers"):
         readings += read_layer(directions, layer, fit, sets, boot, seed=settings.seed)
-        selective += selectivity(directions, layer, fit, dev, sets, boot, seed=settings.seed)
+        selective += selectivity(directions, layer, fit, dev, sets, boot, draws=N_CONTROL, seed=settings.seed)
         angles.append(angle(directions, layer, fit, seed=settings.seed))
-        left += removed(directions, layer, fit, dev, sets, boot)
+        left += removed(directions, layer, fit, dev, sets, boot, draws=REMOVED, seed=settings.seed)
     transfers = [
         each
         for concept in CONCEPTS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import LineStyleType
 
 from hneurons.layers.concepts.record import Concepts
 from hneurons.probes.bootstrap import Estimate
@@ -89,7 +89,7 @@ def _line(
     label: str,
     name: str,
     colour: str,
-    style: LineStyleType = "-",
+    style: Any = "-",
     *,
     fill: bool = True,
 ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.typing import LineStyleType
 
 from hneurons.layers.concepts.labels import CONCEPTS
 from hneurons.layers.concepts.record import Band, Concept, Concepts
@@ -91,7 +91,7 @@ def _panel(axes: Axes, found: Concepts, palette: Palette) -> None:
     axes.locator_params(axis="y", nbins=5)
 
 
-def _line(axes: Axes, figures: Sequence[Estimate], name: str, colour: str, style: LineStyleType, *, fill: bool) -> None:
+def _line(axes: Axes, figures: Sequence[Estimate], name: str, colour: str, style: Any, *, fill: bool) -> None:
     nan = float("nan")
     values = [nan if each.value is None else each.value for each in figures]
     (line,) = axes.plot(

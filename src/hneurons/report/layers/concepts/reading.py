@@ -13,7 +13,6 @@ from hneurons.layers.concepts.record import (
     Removed,
     Selectivity,
 )
-from hneurons.probes.bootstrap import Estimate
 
 
 def set_names(found: Concepts) -> list[str]:
@@ -54,8 +53,3 @@ def pictures(found: Concepts, how: str, eval_set: str) -> list[Pictured]:
 def moves(found: Concepts, control: str) -> list[Moved]:
     """Layer by layer, forward before backward, beside one kind of control."""
     return [] if found.steering is None else [each for each in found.steering.moved if each.control == control]
-
-
-def clear(found: Estimate, null: float = 0.0) -> bool:
-    """Whether an interval leaves a value out."""
-    return found.low is not None and found.high is not None and (found.low > null or found.high < null)

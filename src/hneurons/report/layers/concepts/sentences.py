@@ -8,7 +8,6 @@ from hneurons.layers.concepts.record import Concept, Concepts, Moved, Reading
 from hneurons.probes.bootstrap import Estimate
 from hneurons.report.layers.concepts.reading import (
     baseline_of,
-    clear,
     moves,
     pictured_set,
     pictures,
@@ -136,14 +135,16 @@ def removal_sentence(found: Concepts) -> str:
     each = removals(found, name)[found.best["factuality"]]
     if each.refit.value is None or each.within.value is None:
         return ""
-    alike = clear(each.within, 0.5) and each.within.value > 0.5
+    beyond = each.within.low is not None and each.within.low > max(0.5, each.entropy_within.high or 0.5)
+    control = each.refit_control
+    spread = "" if control is None else f", with directions of permuted labels instead {decimal(control.mean)}"
     return (
         f"On {name}, with the uncertainty direction projected out of layer {each.layer} a refitted probe tells factual "
-        f"answers with {estimate(each.refit)} (before: {estimate(each.refit_before)}; uncertainty itself is then told "
-        f"with {estimate(each.uncertainty_left)}); the difference of means goes from {decimal(each.before.value)} to "
-        f"{decimal(each.after.value)}. Among answers of like entropy the probe reaches {estimate(each.within)}, so it "
-        f"{'tells more than' if alike else 'is NOT shown to tell more than'} the entropy of the answer, which alone "
-        f"reaches {estimate(each.entropy)}."
+        f"answers with an AUROC of {estimate(each.refit)} (before {estimate(each.refit_before)}{spread}). Among "
+        "answers of like entropy the probe reaches "
+        f"{estimate(each.within)} (entropy itself {estimate(each.entropy_within)}), so it "
+        f"{'tells something' if beyond else 'is NOT shown to tell anything'} that the entropy of the answer does not; "
+        f"over all answers entropy alone reaches {estimate(each.entropy)}."
     )
 
 
