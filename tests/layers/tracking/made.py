@@ -54,6 +54,7 @@ def made_set(n: int = 80, depths: int = 5, seed: int = 0, *, one_kind: bool = Fa
     read: dict[str, np.ndarray] = {}
     for lens in ("logit", "tuned"):
         log_prob = np.log(random.dirichlet(np.ones(6), size=(n, depths)).astype(np.float32))[:, :, :5]
+        log_prob[:, -1, 0] += 1  # most of what is given leads at the end
         log_prob[~hallucinated, :, 1] = np.nan
         log_prob[~hallucinated, :, 3:] = np.nan
         read[f"{lens}_log_prob"] = log_prob

@@ -102,7 +102,7 @@ def test_cases_are_played_and_read(tiny_llama: LanguageModel) -> None:
 def drifted(n: int = 60, depths: int = 7, *, wordings: bool = True, seed: int = 0) -> Drifted:
     random = np.random.default_rng(seed)
     complied = random.random(n) < 0.4
-    values = random.random((n, depths)) + np.array([0, 2.0, 4.0, 2, 1, 1, 1])
+    values = random.random((n, depths)) + np.interp(np.arange(depths), [0, 1, 2, 3, 4], [0, 2.0, 4.0, 2, 1])
     values[complied, 1:3] += 0.6
     reworded = random.random((n, depths)) + 1 if wordings else np.full((n, depths), np.nan)
     both = dict.fromkeys(MEASURES, values)
