@@ -54,12 +54,12 @@ def equal_bins(p: Float64[np.ndarray, " rows"], n_bins: int = N_BINS) -> Int[np.
 
 
 def ece_in(
-    bins: Int[np.ndarray, " rows"], values: Float[np.ndarray, "draws rows"], weights: Float[np.ndarray, "draws rows"]
-) -> Float64[np.ndarray, " draws"]:
-    """Mean |sum of `values`| over bins, by share of rows: `values` are outcome - probability, one row per draw."""
+    bins: Int[np.ndarray, " rows"], values: Float[np.ndarray, "#draws rows"], weights: Float[np.ndarray, "#draws rows"]
+) -> Float64[np.ndarray, " drawn"]:
+    """Mean |mean of `values`| over bins, by share of rows: `values` are outcome - probability, one row per draw."""
     member = (bins[:, None] == np.arange(bins.max() + 1)).astype(np.float64)
     gaps = (weights * values) @ member
-    found: Float64[np.ndarray, " draws"] = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
+    found: Float64[np.ndarray, " drawn"] = np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
     return found
 
 

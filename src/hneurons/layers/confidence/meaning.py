@@ -87,7 +87,7 @@ def same_meaning(a: str, b: str, question: str) -> bool:
         return True
     if not a.strip() or not b.strip() or is_refusal(a) or is_refusal(b):
         return is_refusal(a) and is_refusal(b) if a.strip() and b.strip() else False
-    if _same_words(_claim(a, question), _claim(b, question)):
+    if _same_words(_claim(a, question), _claim(b, question)) and _stands(a, question) and _stands(b, question):
         return True
     return _gives(a, b, question) and _gives(b, a, question)
 
@@ -152,6 +152,12 @@ def likeness(a: str, b: str) -> float:
 def _gives(text: str, other: str, question: str) -> bool:
     """Whether `text` gives what `other` answers."""
     return judge(text, Question(id="-", text=question, aliases=(_claim(other, question),))) == "correct"
+
+
+@lru_cache(maxsize=1 << 14)
+def _stands(text: str, question: str) -> bool:
+    """Whether a response gives its own claim: it does not deny it, or hide it among guesses."""
+    return _gives(text, text, question)
 
 
 def _same_words(a: str, b: str) -> bool:

@@ -121,14 +121,19 @@ class Signal(Frozen):
 class Pool(Frozen):
     """Training questions whose first sample is an answer: which, how many, and what tells its hallucinations.
 
-    `left_over` holds the questions that no detector was fitted or tuned on; they lack every question that is answered
-    wrong ten times of ten where all of these were used, and so are easier than what is asked.
+    The questions that no detector was fitted or tuned on lack those that are answered wrong every time, where all of
+    these were used for that, and so are easier than what is asked.
+
+    Attributes:
+        always_wrong: among hallucinated first answers, the share whose meaning every sample repeats: no figure that
+            compares samples can see them.
     """
 
     name: str
     n: int
     n_groups: int
     n_hallucinated: int
+    always_wrong: Estimate
     signals: tuple[Signal, ...]
 
 
@@ -146,8 +151,6 @@ class Sampled(Frozen):
     Attributes:
         samples: responses to a question.
         clusters: mean number of meanings among them, and of wordings.
-        always_wrong: among hallucinated first answers, the share whose meaning every sample repeats: no figure that
-            compares samples can see them.
         pools: the questions; the first is the one to read.
         growing: on the questions of the first pool.
     """
@@ -155,7 +158,6 @@ class Sampled(Frozen):
     samples: int
     clusters: float
     wordings: float
-    always_wrong: Estimate
     pools: tuple[Pool, ...]
     growing: tuple[BySamples, ...]
 

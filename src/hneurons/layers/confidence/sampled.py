@@ -69,13 +69,11 @@ def sampled(drawn: Sequence[Drawn], *, resamples: int = 1000, permutations: int 
         if min((y & inside).sum(), (~y & inside).sum()) >= FEWEST:
             chosen = [drawn[i] for i in np.flatnonzero(inside).tolist()]
             pools.append(_pool(name, chosen, resamples=resamples, permutations=permutations, seed=seed))
-    one_meaning = np.array([each.samples.meanings.max() == 0 for each in drawn], dtype=np.float64)
     bootstrap = Bootstrap(_groups(drawn), resamples=resamples, seed=seed)
     return Sampled(
         samples=n_samples,
         clusters=float(np.mean([each.samples.meanings.max() + 1 for each in drawn])),
         wordings=float(np.mean([len(each.samples.texts) for each in drawn])),
-        always_wrong=share(bootstrap, one_meaning, y),
         pools=tuple(pools),
         growing=tuple(_by_samples(drawn, y, k, bootstrap) for k in range(2, n_samples + 1)),
     )
@@ -138,6 +136,9 @@ def _pool(name: str, drawn: Sequence[Drawn], *, resamples: int, permutations: in
         n=len(y),
         n_groups=bootstrap.n_groups,
         n_hallucinated=int(y.sum()),
+        always_wrong=share(
+            bootstrap, np.array([each.samples.meanings.max() == 0 for each in drawn], dtype=np.float64), y
+        ),
         signals=tuple(signals),
     )
 
