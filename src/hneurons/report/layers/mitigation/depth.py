@@ -19,7 +19,7 @@ BESIDE = 0.22
 
 def draw_steering(found: Mitigation, palette: Palette) -> Figure:
     """Two panels over the layers: hallucinated answers, and right ones."""
-    figure = sheet(2.9, pad=GRID)
+    figure = sheet(2.8, pad=GRID)
     left, right = figure.subplots(1, 2, sharey=True)
     layers = [each.layer for each in found.steering]
     halves = (
@@ -49,7 +49,7 @@ def draw_steering(found: Mitigation, palette: Palette) -> Figure:
     left.set_ylabel("change, points")
     right.tick_params(labelleft=True)
     handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=2, labelcolor=palette.ink, fontsize=8)
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, labelcolor=palette.ink, fontsize=8)
     return figure
 
 

@@ -74,8 +74,9 @@ def draw_pareto(found: Mitigation, palette: Palette) -> Figure:
     head(right, "Better is down and to the left", palette)
     right.set_xlabel("compliance, change in points")
     right.set_ylabel("perplexity; unchanged = 1")
-    for axis in (left.xaxis, left.yaxis, right.xaxis):
+    for axis in (left.xaxis, left.yaxis, right.xaxis, right.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
         axis.set_major_formatter(lambda value, _: in_points(value))
     right.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}×")
     _key(key, found.methods, palette)
@@ -151,8 +152,8 @@ def _frontier(axes: Axes, found: Mitigation, palette: Palette) -> None:
         for each in found.methods
         if each.frontier
     )
-    (line,) = axes.plot(*zip(*points, strict=True), color=palette.data, linewidth=1.2, alpha=0.7, zorder=2)
-    line.set_gid("frontier")
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    axes.plot(xs, ys, color=palette.data, linewidth=1.2, alpha=0.7, zorder=2)[0].set_gid("frontier")
 
 
 def _key(axes: Axes, methods: Sequence[MethodFound], palette: Palette) -> None:
