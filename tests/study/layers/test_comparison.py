@@ -18,7 +18,7 @@ from hneurons.study.layers.comparison import find_comparison, states_of
 from hneurons.study.layers.work import LayersWork
 from hneurons.study.run import Run
 
-SETTINGS = LayersSettings(n_each=25, n_bootstrap=30, n_permutations=30, batch_rows=20)
+SETTINGS = LayersSettings(n_each=25, n_bootstrap=20, n_permutations=20, batch_rows=20)
 
 
 @pytest.fixture
@@ -61,7 +61,6 @@ def test_every_set_is_compared_and_one_without_faithful_answers_borrows_them(wor
     borrowed = sets["invented"]
     assert borrowed.faithful_from == "in-domain"
     assert borrowed.every.n_faithful == plain.every.n_faithful
-    assert find_comparison(work) == found  # the same again
 
 
 def test_too_few_answers_are_a_reason(work: LayersWork, monkeypatch: pytest.MonkeyPatch) -> None:

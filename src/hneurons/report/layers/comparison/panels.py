@@ -131,7 +131,7 @@ def frame(axes: Axes, compared: Compared, palette: Palette, *, title: bool) -> l
 
 def legend(figure: Figure, palette: Palette, keys: Sequence[Line2D | Patch]) -> None:
     """What the marks mean, below all panels."""
-    figure.legend(handles=list(keys), loc="outside lower center", ncols=3, labelcolor=palette.soft, fontsize=8)
+    figure.legend(handles=list(keys), loc="outside lower center", ncols=4, labelcolor=palette.soft, fontsize=8)
 
 
 def lines_of(sets: Sequence[Compared]) -> list[list[Compared]]:
