@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import Tensor
 from hneurons.models.language_model import LanguageModel
 
 
+@functools.cache
 def doubled(model: LanguageModel) -> LanguageModel:
-    """The same model in float64."""
+    """The same model in float64, made once; `doubled.__wrapped__` makes another one, to be changed."""
     return LanguageModel(copy.deepcopy(model.hf).double(), model.tokenizer, model.anatomy, name=model.name)
 
 

