@@ -24,7 +24,7 @@ def atlas() -> LanguageModel:
 @pytest.fixture(scope="module")
 def benchmark() -> Benchmark:
     """A few false contexts."""
-    return load_benchmark(BenchmarkRequest(name="atlas/context", limit=16))
+    return load_benchmark(BenchmarkRequest(name="atlas/context", limit=12))
 
 
 def test_only_cases_of_one_reply_that_name_their_context(benchmark: Benchmark) -> None:
@@ -39,15 +39,17 @@ def test_cases_are_read_where_their_answers_are_predicted(atlas: LanguageModel, 
     assert [each.case for each in played] == list(benchmark.cases)
     assert {each.fate for each in played} <= set(FATES)
     read = [each for each in played if each.reading is not None]
-    assert len(read) >= 10
+    assert len(read) >= 8
     decode = atlas.tokenizer.decode
+    prompts = {each.case.id: case_ids(each.case, (), atlas.tokenizer) for each in read}
+    generated = sample(atlas, [Prompt(key, ids) for key, ids in prompts.items()], benchmark.sampling)
+    responses = dict(zip(prompts, (response for (response,) in generated), strict=True))
     for each in read:
         assert each.fate in ("complies", "resists")
         found, case = each.reading, each.case
         assert found is not None
-        prompt = case_ids(case, (), atlas.tokenizer)
-        (response,) = sample(atlas, [Prompt("x", prompt)], benchmark.sampling)[0]
-        assert found.token_ids == (*prompt, *response.token_ids)  # the very tokens that are generated
+        response = responses[case.id]
+        assert found.token_ids == (*prompts[case.id], *response.token_ids)  # the very tokens that are generated
         parts = {
             name: decode([t for t, own in zip(found.token_ids, found.segments, strict=True) if own == name])
             for name in ("context", "question", "subject", "response")
