@@ -38,7 +38,7 @@ def made(seed: int, *, planted: float = 0.0, by_length: float = 0.0) -> tuple[np
 
 
 def compared(states: np.ndarray, rows: Rows) -> Compared:
-    return compare("set", states, rows, n_bootstrap=100, n_permutations=199)
+    return compare("set", states, rows, n_bootstrap=40, n_permutations=199)
 
 
 def differing(levels: tuple[Level, ...]) -> set[tuple[str, int]]:

@@ -88,7 +88,8 @@ class _Reader:
             wide = torch.promote_types(flat.dtype, torch.float32)
             # a copy, and at once: a model may go on to write into this tensor
             chosen = flat.index_select(0, reads.flatten()).to(wide).reshape(*reads.shape, flat.shape[-1])
-            means = torch.einsum("br,brh->bh", self.where.weights.to(flat.device, wide), chosen)
+            weights = self.where.weights.to(wide).to(flat.device)  # converted first: not every device has float64
+            means = torch.einsum("br,brh->bh", weights, chosen)
             if not bool(means.isfinite().all()):
                 raise ModelError(
                     f"layer {layer} of {self.model.name} gives values that are not finite in {self.model.dtype}; "
