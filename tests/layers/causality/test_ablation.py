@@ -39,7 +39,12 @@ def one_by_one(model: LanguageModel, answers: list[Answered], hook: Callable[[An
 
 def zero_ffn(model: LanguageModel, layer: int) -> Callable[[ExitStack], None]:
     def attach(stack: ExitStack) -> None:
-        handle = model.down(layer).register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+        def change(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            flat = output.reshape(-1, output.shape[-1]).clone()
+            flat[1:] = 0  # the first token stays
+            return flat.reshape(output.shape)
+
+        handle = model.down(layer).register_forward_hook(change)
         stack.callback(handle.remove)
 
     return attach
@@ -65,11 +70,11 @@ def ref(model: LanguageModel, count: int = 6) -> Reference:
     return Reference(model, [answer.token_ids for answer in others], seed=3)
 
 
-def test_the_mean_is_over_every_token_of_the_reference(tiny_llama: LanguageModel) -> None:
+def test_the_mean_is_over_every_token_of_the_reference_but_the_first(tiny_llama: LanguageModel) -> None:
     reference, answers = ref(tiny_llama), random_answers(4, 300)
     seen: list[torch.Tensor] = []
     module = tiny_llama.attention_out(1)
-    handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0].double()))
+    handle = module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0, 1:].double()))
     with torch.no_grad():
         for ids in reference.token_ids:
             tiny_llama.hf(torch.tensor([list(ids)]))
@@ -80,7 +85,7 @@ def test_the_mean_is_over_every_token_of_the_reference(tiny_llama: LanguageModel
     def put(columns: slice) -> Callable[[ExitStack], None]:
         def change(_module: Any, inputs: tuple[Any, ...]) -> Any:
             states = inputs[0].clone()
-            states[..., columns] = mean[columns].float()
+            states[:, 1:, columns] = mean[columns].float()
             return (states,)
 
         return lambda stack: stack.callback(module.register_forward_pre_hook(change).remove)

@@ -1,4 +1,8 @@
-"""Ablation layer by layer: a component is taken out, and answers that were given are read again where they part."""
+"""Ablation layer by layer: a component is taken out, and answers that were given are read again where they part.
+
+The first token is left alone, and is in no mean: attention rests on it, and what it holds is huge in many models and
+the same in every prompt. A mean that it is part of would put that into every other token.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +44,8 @@ LOGPROB, MARGIN, FIRST = range(3)
 class Reference:
     """What takes the place of an ablated component: means and single values, from other answers than those ablated.
 
-    Read when they are first asked for, each site once: the means over every token of the reference, and for
-    "resample" one token of each answer of it, drawn by the seed.
+    Read when they are first asked for, each site once: the means over every token of the reference but the first of
+    each answer, and for "resample" one of these tokens of each, drawn by the seed.
 
     Attributes:
         model: it is read from.
@@ -63,16 +67,17 @@ class Reference:
         """
         if how == "zero":
             return None
-        if not self.token_ids:
+        ids = [own for own in self.token_ids if len(own) > 1]
+        if not ids:
             raise NotEnoughDataError("there is no training answer to read means from; ablate to zero alone")
         if how == "mean":
             if site not in self._means:
-                self._means[site] = mean_activations(self.model, self.token_ids, site)
+                self._means[site] = mean_activations(self.model, ids, site, positions=[_later(len(own)) for own in ids])
             return self._means[site]
         if site not in self._drawn:
             random = np.random.default_rng(self.seed)
-            places = [[int(random.integers(len(own)))] for own in self.token_ids]
-            self._drawn[site] = activations(self.model, self.token_ids, site, positions=places)
+            places = [[int(random.integers(1, len(own)))] for own in ids]
+            self._drawn[site] = activations(self.model, ids, site, positions=places)
         return self._drawn[site]
 
 
@@ -114,6 +119,7 @@ class Forks:
     Attributes:
         model: any loaded model.
         answers: each with a fork.
+        lengths: tokens of each, up to the one that decides.
         intact: what is read of them as they are, as by `read`.
     """
 
@@ -134,6 +140,7 @@ class Forks:
         self.model = model
         self.answers = tuple(answers)
         items = [_item(answer) for answer in answers]
+        self.lengths = tuple(map(len, items))
         check_items(model, items)
         by_length = sorted(range(len(items)), key=lambda number: len(items[number]))
         self._orders = [by_length[start : start + batch_rows] for start in range(0, len(by_length), batch_rows)]
@@ -211,7 +218,7 @@ class Forks:
 def ablate_answers(
     forks: Forks, site: Site, which: Which, how: How, reference: Reference
 ) -> Float64[np.ndarray, "answers 3"]:
-    """What is read of the answers while parts of a site are taken out at every token, those of the prompt included.
+    """What is read of the answers while parts of a site are taken out at every token but the first of each prompt.
 
     What an answer is resampled from belongs to its place in the list, whatever the batches are.
 
@@ -225,8 +232,14 @@ def ablate_answers(
     Raises:
         ModelError: the model has no such part, or gives logits that are not finite.
     """
-    with ablate(forks.model, site, which, how=how, reference=reference.of(site, how), seed=reference.seed):
+    values, later = reference.of(site, how), [_later(length) for length in forks.lengths]
+    with ablate(forks.model, site, which, how=how, reference=values, positions=later, seed=reference.seed):
         return forks.read(min(each if isinstance(each, int) else each[0] for each in which))
+
+
+def _later(length: int) -> list[int]:
+    """All positions but the first."""
+    return list(range(1, length))
 
 
 def _item(answer: Answered) -> Item:

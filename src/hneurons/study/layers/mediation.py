@@ -47,7 +47,7 @@ def find_mediation(work: LayersWork, pairs: Sequence[Pair]) -> Mediation:
     draws, missing = _draws(work)
     asked = everything(model, work.probe.hneurons, draws)
     if alone := sum(contrast.unrelated is None for contrast in held):
-        missing["unrelated"] = f"{alone} of {len(held)} pairs have no unrelated run of their length"
+        missing["unrelated"] = f"pairs without an unrelated run of their length: {alone} of {len(held)}"
     tasks = [held[start : start + TOGETHER] for start in range(0, len(held), TOGETHER)]
 
     def run(task: Sequence[Contrast]) -> dict[str, np.ndarray]:
