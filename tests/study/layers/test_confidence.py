@@ -13,6 +13,8 @@ from hneurons.engine import Here
 from hneurons.layers.confidence.abstaining import Abstention
 from hneurons.layers.confidence.calibration import OWN
 from hneurons.layers.confidence.record import Confidence
+from hneurons.layers.confidence.risk import aurc
+from hneurons.layers.confidence.sampled import Drawn
 from hneurons.layers.confidence.truth import P_TRUE, TURN, truth_tokens
 from hneurons.layers.settings import LayersSettings
 from hneurons.probes import metrics
@@ -21,8 +23,9 @@ from hneurons.questions.prompts import chat_ids
 from hneurons.study.asking import read_questions, read_responses
 from hneurons.study.evaluating import evaluation_rows, evaluation_sets, read_evaluation
 from hneurons.study.judging import read_judged
+from hneurons.study.layers import confidence
 from hneurons.study.layers.confidence import find_confidence
-from hneurons.study.layers.confidence_inputs import ask_truth, drawn_questions, judged_of
+from hneurons.study.layers.confidence_inputs import QUESTIONS, ask_truth, drawn_questions, judged_of
 from hneurons.study.layers.work import LayersWork
 from hneurons.study.run import Run
 
@@ -38,9 +41,22 @@ def work(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> LayersWork:
 
 
 @pytest.fixture(scope="module")
-def found(work: LayersWork) -> Confidence:
+def drawn() -> list[Drawn]:
+    """The training questions whose samples the part has read."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(work: LayersWork, drawn: list[Drawn]) -> Confidence:
     """What the part finds there."""
-    return find_confidence(work)
+
+    def watched(own: LayersWork) -> list[Drawn]:
+        drawn.extend(drawn_questions(own))
+        return drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confidence, "drawn_questions", watched)
+        return find_confidence(work)
 
 
 def test_every_set_and_every_detector_is_there(work: LayersWork, found: Confidence) -> None:
@@ -97,10 +113,11 @@ def test_p_true_is_what_the_model_says_to_one_prompt(work: LayersWork, found: Co
     assert any(said.swapped[key] != pytest.approx(said.own[key], rel=1e-6) for key in said.swapped)
 
 
-def test_samples_are_of_training_questions_and_their_first_answers(work: LayersWork, found: Confidence) -> None:
-    drawn = drawn_questions(work)
+def test_samples_are_of_training_questions_and_their_first_answers(
+    work: LayersWork, found: Confidence, drawn: list[Drawn]
+) -> None:
     used = {answer.group for answer in read_judged(work.run).answers["train"]}
-    assert len(drawn) <= 4 * SETTINGS.n_train
+    assert len(drawn) <= QUESTIONS * SETTINGS.n_train
     assert all(len(each.samples.meanings) == work.run.config.sampling.n_samples for each in drawn)
     assert any(not each.left_over for each in drawn)
     assert {each.group for each in drawn if not each.left_over} <= used
@@ -127,8 +144,6 @@ def test_thresholds_come_from_dev_and_are_saved(work: LayersWork, found: Confide
 
 
 def test_the_area_of_random_neurons_is_of_the_same_draws(work: LayersWork, found: Confidence) -> None:
-    from hneurons.layers.confidence.risk import aurc
-
     answers = evaluation_sets(work.run)["in-domain"]
     draws = work.fitted.draws["random neurons"]
     areas = [aurc(answers.hallucinated, each.scores(answers), np.ones((1, len(answers))))[0] for each in draws]

@@ -26,7 +26,7 @@ from hneurons.study.judging import JudgedAnswer, Part, read_judged
 from hneurons.study.layers.work import LayersWork
 from hneurons.study.reading import Reader
 
-QUESTIONS = 4
+QUESTIONS = 3
 """Training questions whose samples are read, in multiples of `n_train`: they come in their natural mix."""
 Place = tuple[str, int]
 """A set, and the number of one of its judged answers."""

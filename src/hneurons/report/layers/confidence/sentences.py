@@ -28,7 +28,6 @@ from hneurons.report.numbers import (
     p_value,
     percent,
     percent_estimate,
-    percent_interval,
 )
 
 
@@ -48,30 +47,26 @@ def sentences(found: Confidence) -> list[str]:
 def _calibration(found: Confidence) -> list[str]:
     said = []
     for source in (H_NEURONS, OWN):
-        parts = []
-        for name in eval_sets(found):
-            own = calibrated(found, name, source)
-            if own is not None:
-                wrong = "" if own.perfect.q is None or own.perfect.q >= 0.05 else " (not calibrated)"
-                parts.append(
-                    f"{decimal(own.ece)} on {name}, where calibration itself would show up to "
-                    f"{decimal(own.perfect.high)}{wrong}"
-                )
-        if parts:
-            who = "The H-Neurons' probability" if source == H_NEURONS else "The model's own probability of its answer"
-            said.append(f"{who} has a calibration error of {listed(parts)}.")
+        own = [each for name in eval_sets(found) if (each := calibrated(found, name, source)) is not None]
+        if not own:
+            continue
+        parts = [f"{decimal(e.ece)} on {e.eval_set} (chance up to {decimal(e.perfect.high)})" for e in own]
+        off = [each.eval_set for each in own if each.perfect.q is not None and each.perfect.q < 0.05]
+        beyond = f"more than chance on {listed(off)}" if off else "nowhere more than chance"
+        who = "the H-Neurons' probability" if source == H_NEURONS else "the model's own probability of its answer"
+        said.append(f"The calibration error of {who} is {listed(parts)}: {beyond} (corrected for the number of tests).")
     if said:
         said.append(
-            "All of this is about sets that hold as many faithful as hallucinated answers by selection; asked as "
-            "questions come, the same probabilities would be off by another amount."
+            "Chance is what the same probabilities would show if each were exactly right. The sets hold as many "
+            "faithful as hallucinated answers by selection, and calibration is about this balance."
         )
     return said
 
 
 def _confident(found: Confidence) -> list[str]:
     parts = [
-        f"{percent_estimate(each.hallucinated)} of the hallucinated and {percent_estimate(each.faithful)} of the "
-        f"faithful answers on {each.eval_set}"
+        f"{percent_estimate(each.hallucinated)} of the hallucinated answers on {each.eval_set} "
+        f"({percent(each.faithful.value)} of the faithful)"
         for each in found.confident
         if each.quantile == 0.5
     ]
@@ -79,8 +74,8 @@ def _confident(found: Confidence) -> list[str]:
         return []
     cut = next(each.probability for each in found.confident if each.quantile == 0.5)
     return [
-        f"The model is as sure as of half of its consistently right training answers (a probability of {decimal(cut)} "
-        f"or more) of {listed(parts)}: the first of each are confident hallucinations."
+        f"Confident hallucinations: a probability above {decimal(cut)}, the median of the faithful held-out training "
+        f"answers, is given to {listed(parts)}."
     ]
 
 
@@ -153,11 +148,11 @@ def _abstaining(found: Confidence) -> list[str]:
             done = [outcome_of(found, each, name, risk, guaranteed) for each in eval_sets(found)]
             if choice is None or choice.threshold is None:
                 continue
-            how = "with a bound" if guaranteed else "as the risk was found there"
-            said.append(f"{name[0].upper()}{name[1:]}, {how}, at {percent(risk, 0)}: {_done([e for e in done if e])}.")
+            how = "with a bound" if guaranteed else "without one"
+            said.append(f"{name[0].upper()}{name[1:]}, threshold {how}: {_done([e for e in done if e])}.")
     said.append(
-        "The held-out answers are to questions that the model answers the same way ten times of ten, and the sets are "
-        "not: a promise is about answers drawn as those were, and is broken or kept elsewhere by chance and by shift."
+        "The held-out answers are to questions that the model answers the same way every time, and the sets are not: a "
+        "promise is about answers drawn as those were, and says nothing of others."
     )
     return said
 
@@ -170,9 +165,8 @@ def _done(done: Sequence[Outcome]) -> str:
             continue
         kept = {"met": "kept", "missed": "missed", "open": "undecided"}[each.met]
         parts.append(
-            f"{percent(each.risk.value)} {percent_interval(each.risk)} on {each.eval_set} ({kept}; "
-            f"{percent(each.coverage.value)} answered, {percent(each.stopped.value)} of hallucinations and "
-            f"{percent(each.lost.value)} of right answers held back)"
+            f"a risk of {percent_estimate(each.risk)} with {percent(each.coverage.value)} answered on {each.eval_set} "
+            f"({kept})"
         )
     return "; ".join(parts)
 
@@ -193,15 +187,17 @@ def _sampled(found: Confidence) -> list[str]:
         f"Over {found.sampled.samples} samples of {pool.n:,} training questions in their natural mix, semantic entropy "
         f"tells hallucinated first answers with an AUROC of {estimate(semantic.auroc)}{beside}, the share of samples "
         f"that mean something else with {estimate(agreement.auroc)}{alone}. Meanings are told apart by the rules that "
-        f"judge answers; no language model is asked. {percent_estimate(found.sampled.always_wrong)} of the "
+        f"judge answers; no language model is asked. {percent_estimate(pool.always_wrong)} of the "
         "hallucinated answers are repeated by every sample, and no comparison of samples can see these."
     ]
     left = signal_of(found, 1, SEMANTIC)
     if left is not None and left.auroc.value is not None and semantic.auroc.value is not None:
-        way = "higher" if left.auroc.value > semantic.auroc.value else "lower"
+        rest = found.sampled.pools[1]
         said.append(
-            f"On the questions that the fit left over it is {way}, {estimate(left.auroc)}: the fit took the questions "
-            "that are answered wrong every time, so that this figure flatters what compares samples."
+            f"On the {rest.n:,} questions among them that no detector was fitted or tuned on it is "
+            f"{estimate(left.auroc)}, but there only {percent(rest.always_wrong.value)} of the hallucinated answers "
+            "are repeated by every sample: the fit takes questions that are answered alike every time, and what it "
+            "leaves is another mix."
         )
     grown = found.sampled.growing
     if len(grown) > 1:
