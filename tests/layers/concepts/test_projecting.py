@@ -66,8 +66,9 @@ def test_a_picture_says_what_it_cannot_say(states: np.ndarray) -> None:
     found = pictured("pca", 3, "some", made, made.fitted, states, y, groups, resamples=20, shown=7)
     assert 0.5 < found.trustworthiness < 1
     assert len(found.points) == 7
-    assert [kind for _, _, kind in found.points] == y[:7].tolist()
     assert found.points[0][0] == pytest.approx(made.fitted[0, 0], rel=5e-3)
+    sorted_by_kind = pictured("pca", 3, "some", made, made.fitted, states, np.sort(y), groups, resamples=20, shown=8)
+    assert [kind for _, _, kind in sorted_by_kind.points] == [False] * 4 + [True] * 4
     known = pictured("pca", 3, "some", made, made.fitted, states, y, groups, full=found.full, resamples=20)
     assert known.full is found.full
     assert known.points == ()

@@ -85,6 +85,8 @@ def test_what_is_removed_is_gone(directions: Directions, parts: tuple[Asked, Ask
     assert found.before.value == pytest.approx(roc_auc_score(truth, test.states[:, PLANTED].astype(np.float64) @ f))
     assert found.difference.value == pytest.approx(found.after.value - found.before.value)
     assert found.refit.value > 0.9
+    assert found.refit_control.mean > 0.9
+    assert found.within_gain.low > 0.2
     assert found.entropy.value == pytest.approx(roc_auc_score(truth, -test.answers.entropy))
 
 
@@ -97,6 +99,7 @@ def test_like_entropy_leaves_nothing_of_what_only_entropy_holds() -> None:
     assert found.entropy.value > 0.7
     assert found.within.low < 0.56
     assert abs(found.entropy_within.value - 0.5) < 0.1
+    assert found.within_gain.value == pytest.approx(found.within.value - found.outside_within.value)
 
 
 def test_like_with_like_is_the_share_of_pairs() -> None:

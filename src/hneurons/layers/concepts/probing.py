@@ -156,18 +156,12 @@ def baseline(
     directions: Directions, layers: Mapping[Concept, int], fit: Asked, dev: Asked, sets: Sequence[Asked], boot: Boots
 ) -> list[Baseline]:
     """What kind of question and lengths tell alone, and what the logistic probe of a layer adds to it in AUROC."""
-    kinds = sorted(set(fit.kinds))
     found, median = [], directions.card.entropy_median
     for concept in CONCEPTS:
-        model = fit_logistic(
-            _outside(fit, kinds),
-            labels(fit.answers, concept, median),
-            _outside(dev, kinds),
-            labels(dev.answers, concept, median),
-        )
+        outside = fit_outside(directions, concept, fit, dev)
         for asked in sets:
             truth, bootstrap = labels(asked.answers, concept, median), boot(asked.answers)
-            why, q = one_kind(truth, concept), model.probabilities(_outside(asked, kinds))
+            why, q = one_kind(truth, concept), outside(asked)
             p = scores(directions, asked.states[:, layers[concept]], concept, layers[concept], "logistic")
             found.append(
                 Baseline(
@@ -179,6 +173,16 @@ def baseline(
                 )
             )
     return found
+
+
+def fit_outside(
+    directions: Directions, concept: Concept, fit: Asked, dev: Asked
+) -> Callable[[Asked], Float64[np.ndarray, " rows"]]:
+    """A logistic model of kind of question and lengths, as what it makes of answers: the chance of the concept."""
+    kinds, median = sorted(set(fit.kinds)), directions.card.entropy_median
+    y, y_dev = labels(fit.answers, concept, median), labels(dev.answers, concept, median)
+    model = fit_logistic(_outside(fit, kinds), y, _outside(dev, kinds), y_dev)
+    return lambda asked: model.probabilities(_outside(asked, kinds))
 
 
 def _outside(asked: Asked, kinds: Sequence[str]) -> Float64[np.ndarray, "rows features"]:

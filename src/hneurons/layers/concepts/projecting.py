@@ -140,7 +140,8 @@ def pictured(
 ) -> Pictured:
     """A picture of one set with its numbers; `full` spares what the states themselves hold where it is known."""
     bootstrap = Bootstrap(groups, resamples=resamples, seed=seed)
-    keep = [tuple(map(_short, point)) for point in points[:shown].tolist()]
+    # evenly over the rows: a set's answers of either kind may stand together
+    rows = np.unique(np.linspace(0, len(points) - 1, min(shown, len(points))).round().astype(np.int64))
     return Pictured(
         how=how,
         layer=layer,
@@ -151,7 +152,7 @@ def pictured(
         trustworthiness=float(trustworthiness(states, points, n_neighbors=min(NEIGHBOURS, (len(points) - 1) // 2))),
         flat=grouping(points, hallucinated, groups, bootstrap, seed=seed),
         full=full or grouping(states, hallucinated, groups, bootstrap, seed=seed),
-        points=tuple((x, y, bool(each)) for (x, y), each in zip(keep, hallucinated[:shown], strict=True)),
+        points=tuple((_short(points[row, 0]), _short(points[row, 1]), bool(hallucinated[row])) for row in rows),
     )
 
 

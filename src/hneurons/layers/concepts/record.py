@@ -116,8 +116,8 @@ class Removed(_Record):
     off; `difference` is after less before. `refit_before` and `refit` are of a logistic probe fitted to the states and
     to what is left of them, `refit_control` where a direction of permuted labels is projected out instead.
     `uncertainty_left` is that of a logistic probe for uncertainty there. `within` compares only answers of one tenth of
-    the set by entropy, scored by the logistic probe; `entropy` and `entropy_within` are those of the answer's own
-    entropy.
+    the set by entropy, scored by the logistic probe; `outside_within` are kind of question and lengths there, and
+    `within_gain` what the probe adds to these. `entropy` and `entropy_within` are those of the answer's own entropy.
     """
 
     layer: int
@@ -130,6 +130,8 @@ class Removed(_Record):
     refit_control: Band | None
     uncertainty_left: Estimate
     within: Estimate
+    outside_within: Estimate
+    within_gain: Estimate
     entropy: Estimate
     entropy_within: Estimate
 

@@ -11,7 +11,7 @@ from scipy.special import expit
 from hneurons.layers.concepts.controls import aurocs, band, mean_differences, one_kind
 from hneurons.layers.concepts.directions import Directions, fit_one
 from hneurons.layers.concepts.labels import labels, orders, permuted_labels
-from hneurons.layers.concepts.probing import Asked, Boots, scores
+from hneurons.layers.concepts.probing import Asked, Boots, fit_outside, scores
 from hneurons.layers.concepts.record import Angle, Band, Concept, Removed, Transfer
 from hneurons.probes import metrics
 from hneurons.probes.answers import Answers
@@ -86,6 +86,7 @@ def removed(
         concept: fit_logistic(X, labels(fit.answers, concept, median), X_dev, labels(dev.answers, concept, median))
         for concept in ("factuality", "uncertainty")
     }
+    outside = fit_outside(directions, "factuality", fit, dev)
     others = _instead(directions, layer, fit, dev, draws, seed)
     found = []
     for asked in sets:
@@ -113,6 +114,8 @@ def removed(
                 ),
                 uncertainty_left=bootstrap.estimate(metrics.auroc, uncertain, flat, one_kind(uncertain, "uncertainty")),
                 within=bootstrap.estimate(within, factual, probe, why),
+                outside_within=bootstrap.estimate(within, factual, outside(asked), why),
+                within_gain=bootstrap.difference(within, factual, probe, outside(asked), why),
                 entropy=bootstrap.estimate(metrics.auroc, factual, entropy, why),
                 entropy_within=bootstrap.estimate(within, factual, entropy, why),
             )

@@ -83,6 +83,7 @@ def make_concepts(**changes: Any) -> Concepts:
                     layer=layer, eval_set=name, before=about(0.65), after=about(0.6), difference=about(-0.05),
                     refit_before=about(0.7 + 0.02 * layer), refit=about(0.66 + 0.02 * layer),
                     refit_control=spread(0.7, 0.74, 5), uncertainty_left=about(0.5, 0), within=about(0.62),
+                    outside_within=about(0.55), within_gain=about(0.07),
                     entropy=about(0.75), entropy_within=about(0.51),
                 )
             for name in both

@@ -69,6 +69,8 @@ def test_angles_and_their_nulls(found: Concepts) -> None:
     assert only(figure, "line:cosine").get_ydata() == pytest.approx([-0.8] * LAYERS)
     assert only(figure, "together:low").get_ydata() == pytest.approx([-0.6] * LAYERS)
     assert only(figure, "line:refit").get_ydata() == pytest.approx([0.66, 0.68, 0.70, 0.72])
+    taken = only(figure, "band:refit").get_paths()[0].vertices[:, 1]
+    assert (taken.min(), taken.max()) == pytest.approx((0.7, 0.74))
     assert only(figure, "line:within").get_ydata() == pytest.approx([0.62] * LAYERS)
 
 

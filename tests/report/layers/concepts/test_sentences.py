@@ -27,7 +27,7 @@ def found() -> Concepts:
 
 def test_probes_are_named_with_their_layer_and_control(found: Concepts) -> None:
     said = probe_sentence(found)
-    assert "after layer 3" in said
+    assert "read after layer 3" in said
     assert "0.800 [0.770, 0.830] on in-domain (permuted labels 0.43 to 0.57)" in said
     assert "On invented all answers are of one kind." in said
 
@@ -61,8 +61,8 @@ def test_the_angle_is_held_against_the_overlap(found: Concepts) -> None:
 
 
 def test_like_entropy_decides_what_is_said(found: Concepts) -> None:
-    assert "so it tells something that the entropy" in removal_sentence(found)
-    none = tuple(each.model_copy(update={"within": about(0.51)}) for each in found.removed)
+    assert "so it tells something that entropy and question" in removal_sentence(found)
+    none = tuple(each.model_copy(update={"within_gain": about(0.01)}) for each in found.removed)
     assert "NOT shown to tell anything" in removal_sentence(make_concepts(removed=none))
 
 

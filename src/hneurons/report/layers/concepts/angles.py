@@ -18,7 +18,7 @@ from hneurons.report.sweep.alpha import DASHED, DOTTED
 
 def draw_angles(found: Concepts, palette: Palette) -> Figure:
     """Left: cosines before two nulls. Right: AUROC for factuality with and without uncertainty."""
-    figure = sheet(3.6, pad=GRID)
+    figure = sheet(4.6, pad=GRID)
     name = pictured_set(found)
     panels = figure.subplots(1, 2 if name else 1, squeeze=False)[0]
     _cosines(panels[0], found, palette)
@@ -52,14 +52,23 @@ def _cosines(axes: Axes, found: Concepts, palette: Palette) -> None:
     axes.locator_params(axis="x", nbins=8, integer=True)
     axes.set_xlabel("layer")
     axes.set_ylabel("cosine")
-    head(axes, "factuality against uncertainty: −1 is one direction", palette)
-    axes.legend(loc="upper left", fontsize=7.5, labelcolor=palette.ink, handlelength=2)
+    head(axes, "cosine of factuality and uncertainty", palette)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=7.5, labelcolor=palette.ink, handlelength=2)
 
 
 def _left(axes: Axes, found: Concepts, name: str, palette: Palette) -> None:
     quiet(axes, palette, grid="y", left=True)
     own = removals(found, name)
     axes.axhline(0.5, color=palette.soft, linewidth=0.8, linestyle=(0, (3, 3))).set_gid("chance")
+    nan = float("nan")
+    low, high = (
+        [nan if each.refit_control is None else getattr(each.refit_control, end) for each in own]
+        for end in ("low", "high")
+    )
+    taken = axes.fill_between(
+        range(len(own)), low, high, color=palette.line, linewidth=0, label="refitted, another direction projected out"
+    )
+    taken.set_gid("band:refit")
     _line(axes, [each.refit_before for each in own], "logistic probe", "before", palette.data)
     _line(
         axes,
@@ -71,16 +80,22 @@ def _left(axes: Axes, found: Concepts, name: str, palette: Palette) -> None:
         fill=False,
     )
     _line(axes, [each.within for each in own], "logistic probe, among answers of like entropy", "within", palette.soft)
+    values = [nan if each.outside_within.value is None else each.outside_within.value for each in own]
+    (line,) = axes.plot(
+        range(len(own)), values, color=palette.soft, linewidth=1.1, linestyle=DOTTED,
+        label="question kind and lengths, among answers of like entropy",
+    )  # fmt: skip
+    line.set_gid("outside")
     entropy = own[0].entropy.value
     if entropy is not None:
-        line = axes.axhline(entropy, color=palette.ink, linewidth=1, linestyle=DOTTED, label="entropy of the answer")
-        line.set_gid("entropy")
+        across = axes.axhline(entropy, color=palette.ink, linewidth=1, linestyle=DOTTED, label="entropy of the answer")
+        across.set_gid("entropy")
     axes.set_ylim(0.4, 1.0)
     axes.locator_params(axis="x", nbins=8, integer=True)
     axes.set_xlabel("layer")
     axes.set_ylabel("AUROC, factuality")
     head(axes, f"what is left without uncertainty, {cut(name, 20)}", palette)
-    axes.legend(loc="upper left", fontsize=7.5, labelcolor=palette.ink, handlelength=2)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=7.5, labelcolor=palette.ink, handlelength=2)
 
 
 def _line(

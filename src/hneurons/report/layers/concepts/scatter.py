@@ -77,9 +77,9 @@ def _panel(axes: Axes, each: Pictured, palette: Palette) -> None:
 
 
 def _dots(points: Float64[np.ndarray, "points 2"], colour: str) -> PathPatch:
-    """All dots of a colour as one path: lines of no length with round ends, a fraction of the size of markers."""
+    """All dots of a colour as one path: very short lines with round ends, which weigh a fraction of what markers do."""
     vertices = np.repeat(points, 2, axis=0)
-    vertices[1::2, 0] += 1e-9 + 1e-6 * np.ptp(points[:, 0])  # an end of no length is left out by some renderers
+    vertices[1::2, 0] += 1e-9 + 1.5e-3 * np.ptp(points[:, 0])  # a line of no length is not drawn everywhere
     path = Path(vertices, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False
     return PathPatch(path, fill=False, edgecolor=colour, linewidth=SIZE, capstyle="round", alpha=0.6)

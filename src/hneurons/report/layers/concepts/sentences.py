@@ -44,8 +44,8 @@ def _told(found: Concepts, concept: Concept) -> str:
         f"{estimate(each.auroc)} on {each.eval_set}{_spread(each)}" for each in own if each.auroc.value is not None
     ]
     undefined = [each.eval_set for each in own if each.auroc.value is None]
-    words = f"{concept.capitalize()} is told best after layer {layer}, by AUROC on held-out training questions"
-    words += f": {listed(figures)}." if figures else "."
+    words = f"{concept.capitalize()} is read after layer {layer}, where AUROC on held-out training questions is highest"
+    words += f"; AUROC is {listed(figures)}." if figures else "."
     return f"{words} On {listed(undefined)} all answers are of one kind." if undefined else words
 
 
@@ -135,15 +135,16 @@ def removal_sentence(found: Concepts) -> str:
     each = removals(found, name)[found.best["factuality"]]
     if each.refit.value is None or each.within.value is None:
         return ""
-    beyond = each.within.low is not None and each.within.low > max(0.5, each.entropy_within.high or 0.5)
+    beyond = _above(each.within_gain) and each.within.low is not None and each.within.low > 0.5
     control = each.refit_control
     spread = "" if control is None else f", with directions of permuted labels instead {decimal(control.mean)}"
     return (
         f"On {name}, with the uncertainty direction projected out of layer {each.layer} a refitted probe tells factual "
         f"answers with an AUROC of {estimate(each.refit)} (before {estimate(each.refit_before)}{spread}). Among "
         "answers of like entropy the probe reaches "
-        f"{estimate(each.within)} (entropy itself {estimate(each.entropy_within)}), so it "
-        f"{'tells something' if beyond else 'is NOT shown to tell anything'} that the entropy of the answer does not; "
+        f"{estimate(each.within)} (kind of question and lengths {estimate(each.outside_within)}, the probe's gain "
+        f"{difference(each.within_gain)}; entropy itself {estimate(each.entropy_within)}), so it "
+        f"{'tells something' if beyond else 'is NOT shown to tell anything'} that entropy and question do not; "
         f"over all answers entropy alone reaches {estimate(each.entropy)}."
     )
 
