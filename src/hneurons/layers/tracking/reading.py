@@ -9,12 +9,14 @@ from jaxtyping import Int64
 
 from hneurons.errors import ResponseError
 from hneurons.layers.answered import Answered
-from hneurons.layers.tracking.lens import Translators, logit_lens, look
-from hneurons.layers.tracking.states import read_states
-from hneurons.layers.tracking.statistics import STATISTICS, activation_statistics
+from hneurons.layers.tracking.lens import Translators, look
+from hneurons.layers.tracking.states import by_length, read_states
+from hneurons.layers.tracking.statistics import STATISTICS, LayerStatistics
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.tail import Tail
 
+TEXTS = 16
+"""Texts whose every token is held at all depths at a time."""
 GIVEN, CORRECT, COMPETITOR = 0, 1, 2
 """Columns of what is followed; after them the right answers to other questions."""
 
@@ -47,7 +49,8 @@ def read_answers(
     places = [[answer.predicts(fork.index)] for answer, fork in zip(answers, forks, strict=True) if fork is not None]
     own = [[fork.given, -1 if fork.correct is None else fork.correct] for fork in forks if fork is not None]
     tokens = np.concatenate([np.array(own, dtype=np.int64), others], axis=1)
-    states, tail = read_states(model, texts, places), Tail(model)
+    layers, tail = LayerStatistics(model), Tail(model)
+    states = read_states(model, texts, places, also=layers.on)
     found: dict[str, np.ndarray] = {}
     for name, lens in (("logit", None), ("tuned", tuned)):
         seen = look(tail, states, tokens, lens, apart=2)
@@ -55,7 +58,7 @@ def read_answers(
         found[f"{name}_log_prob"] = seen.log_prob[:, :, order]
         found[f"{name}_rank"] = seen.rank[:, :, order[:3]]
         found[f"{name}_entropy"] = seen.entropy
-    statistics = activation_statistics(model, texts, places)
+    statistics = layers.values()
     found["statistics"] = np.stack([statistics[name].numpy() for name in STATISTICS], axis=2)
     worst = tail.check(states.values[states.ends, -1], states.own)
     found["residual"] = np.full(len(answers), worst)
@@ -65,10 +68,14 @@ def read_answers(
 def read_divergence(model: LanguageModel, answers: Sequence[Answered], tuned: Translators) -> Mapping[str, np.ndarray]:
     """KL from the model's own distribution, summed over all tokens of each answer: `logit`, `tuned`, and `tokens`."""
     texts = [answer.token_ids for answer in answers]
-    places = [list(range(len(text))) for text in texts]
-    starts = np.cumsum([0, *map(len, texts)])[:-1]
-    sums = [
-        np.add.reduceat(logit_lens(model, texts, places, lens=lens).kl.astype(np.float64), starts)
-        for lens in (None, tuned)
-    ]
-    return {"logit": sums[0], "tuned": sums[1], "tokens": np.array([float(len(text)) for text in texts])}
+    sums = {name: np.zeros((len(texts), model.n_layers + 1)) for name in ("logit", "tuned")}
+    tail = Tail(model)
+    for batch in by_length([len(text) for text in texts], TEXTS):
+        own = [texts[number] for number in batch]
+        states = read_states(model, own, [list(range(len(text))) for text in own])
+        starts = np.cumsum([0, *map(len, own)])[:-1]
+        nothing = np.zeros((len(states.values), 0), dtype=np.int64)
+        for name, lens in (("logit", None), ("tuned", tuned)):
+            seen = look(tail, states, nothing, lens)
+            sums[name][batch] = np.add.reduceat(seen.kl.astype(np.float64), starts)
+    return {**sums, "tokens": np.array([float(len(text)) for text in texts])}

@@ -103,6 +103,7 @@ def read_states(
     token_ids: Sequence[Sequence[int]],
     positions: Sequence[Sequence[int]],
     depths: Sequence[int] | None = None,
+    also: Callable[[Batch], Hooks] | None = None,
 ) -> States:
     """Forward one batch and keep the residual stream at some positions: reads * depths * hidden numbers.
 
@@ -111,6 +112,7 @@ def read_states(
         token_ids: the texts.
         positions: of each text, ascending, counted from 0; a text may have none.
         depths: which states; all if left out.
+        also: more hooks to attach in the same pass.
 
     Raises:
         ResponseError: no text, nothing to read, or a text that the model cannot read.
@@ -135,6 +137,8 @@ def read_states(
         return hook
 
     def hooks(stack: ExitStack) -> None:
+        if also is not None:
+            also(batch)(stack)
         for depth in wanted:
             if depth == 0:
                 handle = model.block(0).register_forward_pre_hook(before, with_kwargs=True)

@@ -20,53 +20,77 @@ from torch import Tensor, nn
 
 from hneurons.errors import ModelError
 from hneurons.layers.tracking.record import Statistic
-from hneurons.layers.tracking.states import Batch
+from hneurons.layers.tracking.states import Batch, Hooks
 from hneurons.models.language_model import LanguageModel
 
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 
 
+class LayerStatistics:
+    """Hooks that read the statistics of every layer in a pass that somebody else runs; reduced inside the hooks."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+        self._found: dict[tuple[Statistic, int], Tensor] = {}
+
+    def on(self, batch: Batch) -> Hooks:
+        """What attaches the hooks, reading at the positions of a batch."""
+
+        def hooks(stack: ExitStack) -> None:
+            model = self._model
+            for layer in range(model.n_layers):
+                norms: tuple[tuple[Statistic, nn.Module], ...] = (
+                    ("residual norm", model.block(layer)),
+                    ("FFN norm", model.down(layer)),
+                    ("attention norm", model.attention_out(layer)),
+                )
+                for name, module in norms:
+                    stack.callback(module.register_forward_hook(self._norm(batch, name, layer)).remove)
+                down = model.down(layer)
+                stack.callback(down.register_forward_pre_hook(self._neurons(batch, layer)).remove)
+
+        return hooks
+
+    def values(self) -> Mapping[Statistic, Float[Tensor, "reads layers"]]:
+        """What was read, by statistic.
+
+        Raises:
+            ModelError: a part of a layer did not run.
+        """
+        layers = range(self._model.n_layers)
+        if len(self._found) != len(STATISTICS) * len(layers):
+            raise ModelError(
+                f"{self._model.name} does not run every part of every layer; its statistics cannot be read"
+            )
+        return {name: torch.stack([self._found[name, layer] for layer in layers], dim=1) for name in STATISTICS}
+
+    def _norm(self, batch: Batch, name: Statistic, layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
+            states = _wide(batch.take(output[0] if isinstance(output, tuple) else output))
+            self._found[name, layer] = torch.linalg.vector_norm(states, dim=-1).cpu()
+
+        return hook
+
+    def _neurons(self, batch: Batch, layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            for name, values in neuron_statistics(_wide(batch.take(arguments[0]))).items():
+                self._found[name, layer] = values.cpu()
+
+        return hook
+
+
 def activation_statistics(
     model: LanguageModel, token_ids: Sequence[Sequence[int]], positions: Sequence[Sequence[int]]
 ) -> Mapping[Statistic, Float[Tensor, "reads layers"]]:
-    """Statistics at some positions of some texts, one batch; rows text after text. Reduced inside the hooks.
+    """Statistics at some positions of some texts, one batch; rows text after text.
 
     Raises:
         ResponseError: texts and positions do not fit, or the model cannot read them.
         ModelError: a layer does not run, or gives values that are not finite.
     """
-    batch = Batch(model, token_ids, positions)
-    found: dict[tuple[Statistic, int], Tensor] = {}
-
-    def norm(name: Statistic, layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
-            states = _wide(batch.take(output[0] if isinstance(output, tuple) else output))
-            found[name, layer] = torch.linalg.vector_norm(states, dim=-1).cpu()
-
-        return hook
-
-    def neurons(layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            for name, values in neuron_statistics(_wide(batch.take(arguments[0]))).items():
-                found[name, layer] = values.cpu()
-
-        return hook
-
-    def hooks(stack: ExitStack) -> None:
-        for layer in range(model.n_layers):
-            for name, module in (
-                ("residual norm", model.block(layer)),
-                ("FFN norm", model.down(layer)),
-                ("attention norm", model.attention_out(layer)),
-            ):
-                stack.callback(module.register_forward_hook(norm(name, layer)).remove)  # type: ignore[arg-type]
-            stack.callback(model.down(layer).register_forward_pre_hook(neurons(layer)).remove)
-
-    batch.forward(hooks)
-    if len(found) != len(STATISTICS) * model.n_layers:
-        raise ModelError(f"{model.name} does not run every part of every layer; its statistics cannot be read")
-    layers = range(model.n_layers)
-    return {name: torch.stack([found[name, layer] for layer in layers], dim=1) for name in STATISTICS}
+    batch, statistics = Batch(model, token_ids, positions), LayerStatistics(model)
+    batch.forward(statistics.on(batch))
+    return statistics.values()
 
 
 def neuron_statistics(z: Float[Tensor, "reads neurons"]) -> dict[Statistic, Float[Tensor, " reads"]]:

@@ -186,7 +186,7 @@ def _drift(work: LayersWork, benchmark: Benchmark) -> Drift:
 
     def add(rows: Sequence[int]) -> Mapping[str, np.ndarray]:
         states, _ = last_states(model, [twins[row] for row in rows])
-        return {"sum": states.double().sum(dim=0, keepdim=True).cpu().numpy()}
+        return {"sum": states.cpu().double().sum(dim=0, keepdim=True).numpy()}
 
     def one(rows: Sequence[int]) -> Mapping[str, np.ndarray]:
         number = {cases[row].id: row for row in rows}
