@@ -151,7 +151,7 @@ def _ablated(found: Ablation) -> list[str]:
         )
     else:
         said.append(
-            f"These are {count(len(tests))} of {count(count_all)} ablations ({count(count_all // ways)} components, "
+            f"{'That is' if len(tests) == 1 else 'Those are'} {count(len(tests))} of {count(count_all)} ablations ({count(count_all // ways)} components, "
             f"{ways} ways) in which the two kinds differ after correction (q < {SURE})."
         )
     own = next((each for each in found.ablated if each.component.kind == "neurons" and each.how == "mean"), None)
