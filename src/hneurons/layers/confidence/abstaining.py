@@ -7,7 +7,7 @@ the error probability out over its steps; which thresholds it tries depends on t
 not quite cover that. Here the thresholds that are tried are fixed before the answers are looked at: several starts,
 spread over the coverages, from each of which the coverage grows answer by answer until the bound no longer holds
 (fixed-sequence testing with several starts: Angelopoulos et al., arXiv 2110.01052, section 4). The promise is about
-answers drawn as these were. It says nothing of others.
+answers drawn as these were. It says nothing of others, and it is a little bold where a detector was tuned on them.
 """
 
 from __future__ import annotations

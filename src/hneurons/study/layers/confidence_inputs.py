@@ -169,6 +169,8 @@ def drawn_questions(work: LayersWork) -> list[Drawn]:
 
 def _surprises(work: LayersWork, batches: Batches) -> dict[str, dict[str, float]]:
     """Doubt of each first answer alone: 1 - its probability, mean surprisal, and mean entropy of its tokens."""
+    if not batches:
+        return {}
 
     def measure(batch: Sequence[Item]) -> dict[str, np.ndarray]:
         return surprise(work.model, batch)

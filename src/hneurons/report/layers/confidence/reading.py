@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hneurons.layers.confidence.calibration import OWN
+from hneurons.layers.confidence.calibration import OWN as OWN
 from hneurons.layers.confidence.record import Calibration, Choice, Confidence, Outcome, RiskCoverage, Signal
-from hneurons.layers.confidence.truth import P_TRUE
-from hneurons.probes.names import H_NEURONS, REFIT
+from hneurons.layers.confidence.truth import P_TRUE as P_TRUE
+from hneurons.probes.names import H_NEURONS as H_NEURONS
+from hneurons.probes.names import REFIT as REFIT
 
 ENTROPY, LOG_PROB, HIDDEN = "token entropy", "token log-probability", "hidden state, best layer"
 SHORT = {
@@ -103,6 +104,3 @@ def signal_of(found: Confidence, pool: int, name: str) -> Signal | None:
 def short(detector: str) -> str:
     """A detector's name where there is little room."""
     return SHORT.get(detector, detector)
-
-
-__all__ = ["ENTROPY", "HIDDEN", "H_NEURONS", "LOG_PROB", "OWN", "P_TRUE", "REFIT"]

@@ -152,7 +152,8 @@ def _abstaining(found: Confidence) -> list[str]:
             said.append(f"{name[0].upper()}{name[1:]}, threshold {how}: {_done([e for e in done if e])}.")
     said.append(
         "The held-out answers are to questions that the model answers the same way every time, and the sets are not: a "
-        "promise is about answers drawn as those were, and says nothing of others."
+        "promise is about answers drawn as those were, and says nothing of others. They have also had their say in "
+        "how strictly each detector was fitted, which makes it a little bold."
     )
     return said
 
