@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from hneurons.compliance.benchmark import BenchmarkRequest
 from hneurons.compliance.settings import SweepSettings
 from hneurons.endpoint import Account
+from hneurons.layers.record import Layers
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.origins.record import SetAsked, Transfer, TransferControl, TransferFinding, Transferred
 from hneurons.probes.bootstrap import Estimate
@@ -68,7 +69,22 @@ def undocumented(page: str) -> list[str]:
     found = sections(page)
     missing = []
     for path, record in dict.fromkeys(records(Results, "The whole")):
-        missing += [f"{path}.{name}" for name in record.model_fields if name not in named(found.get(path, ""))]
+        if not path.startswith("layers."):
+            missing += [f"{path}.{name}" for name in record.model_fields if name not in named(found.get(path, ""))]
+    return missing
+
+
+def undocumented_layers(page: str) -> list[str]:
+    """A record of the layers that stands in several places is told in one of them."""
+    found = sections(page)
+    places: dict[type[BaseModel], list[str]] = {}
+    for path, record in dict.fromkeys(records(Layers, "layers")):
+        if path.startswith("layers."):
+            places.setdefault(record, []).append(path)
+    missing = []
+    for record, paths in places.items():
+        told = set.union(*(named(found.get(path, "")) for path in paths))
+        missing += [f"{paths[0]}.{name}" for name in record.model_fields if name not in told]
     return missing
 
 
@@ -109,6 +125,12 @@ def written(default: Any) -> tuple[str, ...]:
 
 def test_every_field_of_the_results_is_documented() -> None:
     assert undocumented((DOCS / "results.md").read_text(encoding="utf-8")) == []
+
+
+def test_every_field_of_the_layers_is_documented() -> None:
+    page = (DOCS / "layers" / "fields.md").read_text(encoding="utf-8")
+    assert undocumented_layers(page) == []
+    assert undocumented_layers(page.replace("`trajectories`", "`other`")) == ["layers.tracking.sets.trajectories"]
 
 
 @pytest.mark.parametrize(
