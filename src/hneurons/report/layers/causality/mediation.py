@@ -151,8 +151,9 @@ def _ablated(found: Ablation) -> list[str]:
         )
     else:
         said.append(
-            f"{'That is' if len(tests) == 1 else 'Those are'} {count(len(tests))} of {count(count_all)} ablations ({count(count_all // ways)} components, "
-            f"{ways} ways) in which the two kinds differ after correction (q < {SURE})."
+            f"{'That is' if len(tests) == 1 else 'Those are'} {count(len(tests))} of {count(count_all)} ablations "
+            f"({count(count_all // ways)} components, {ways} ways) in which the two kinds differ after correction "
+            f"(q < {SURE})."
         )
     own = next((each for each in found.ablated if each.component.kind == "neurons" and each.how == "mean"), None)
     if own is not None:
