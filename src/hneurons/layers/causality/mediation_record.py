@@ -164,7 +164,7 @@ class Intact(BaseModel):
 
 
 class Ablation(BaseModel):
-    """Every component taken out, one at a time, while given answers are read again.
+    """Every component taken out at every token but the first, one at a time, while given answers are read again.
 
     As many hallucinated as faithful answers of every set in `eval_sets`; `left_out` says why a set is not among them.
     Means and resampled values come from `n_reference` training prompts with their responses.
