@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from hneurons.errors import InterventionError
 from hneurons.interventions.sites import attach, by_row, check_layers
+from hneurons.layers.causality.batching import plan
 from hneurons.layers.causality.inputs import Input, check_inputs, check_positions, last_logits
 from hneurons.layers.causality.skipping import Skipper, form
 from hneurons.models.language_model import LanguageModel
@@ -141,10 +142,10 @@ def patched(
     starts = {patch.start - 1 for patch in patches if patch.start} if skip else set()
     runs = Runs(model, inputs, wanted | {("residual", layer) for layer in starts}, batch_rows)
     skipper = Skipper(model, runs.forms, skip)
-    order = sorted(range(len(patches)), key=lambda number: (patches[number].start, len(inputs[patches[number].into])))
+    lengths = [len(inputs[patch.into]) for patch in patches]
+    known = [patch.start if skipper.on else 0 for patch in patches]
     found, skipped = np.zeros((2, len(patches), 2)), 0
-    for first in range(0, len(order), batch_rows):
-        batch = order[first : first + batch_rows]
+    for batch in plan(known, lengths, model.n_layers, batch_rows, model.device.type):
         chosen = [patches[number] for number in batch]
         logits = _run(model, runs, chosen, skipper)
         skipped += min(patch.start for patch in chosen) if skipper.on else 0
