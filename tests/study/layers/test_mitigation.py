@@ -47,6 +47,11 @@ def work(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
 
 
 @pytest.fixture(scope="module")
+def terms(work: LayersWork) -> Terms:
+    return Terms(work)
+
+
+@pytest.fixture(scope="module")
 def found(work: LayersWork) -> Mitigation:
     """One method, as if nothing else could be had."""
     method = scaled(mitigation_tuning.ZERO, work.probe.hneurons, 0.0)
@@ -87,8 +92,7 @@ def test_all_methods_on_equal_terms(work: LayersWork) -> None:
     assert found.methods[3].price.tokens > 1
 
 
-def test_nothing_is_tuned_on_what_is_reported(work: LayersWork) -> None:
-    terms = Terms(work)
+def test_nothing_is_tuned_on_what_is_reported(work: LayersWork, terms: Terms) -> None:
     tuned = {put.question.id for put in terms.tuning}
     training = {question.id: question for question in read_questions(work.run, "train")}
     assert tuned <= set(training)
@@ -101,8 +105,7 @@ def test_nothing_is_tuned_on_what_is_reported(work: LayersWork) -> None:
     assert numbers == list(range(24))
 
 
-def test_a_share_by_hand(work: LayersWork, found: Mitigation) -> None:
-    terms = Terms(work)
+def test_a_share_by_hand(work: LayersWork, terms: Terms, found: Mitigation) -> None:
     with scale(work.model, work.probe.hneurons, 0.0):
         said = sample(work.model, [put.prompt for put in terms.questions], terms.sampling)
     verdicts = [judge(own.text, put.question) for (own,), put in zip(said, terms.questions, strict=True)]
