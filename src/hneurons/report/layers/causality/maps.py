@@ -36,7 +36,7 @@ def rows_of(found: Causality) -> list[tuple[str, str, list[tuple[EffectMap, Grid
     for name, heading, corruption in (
         ("question", "Corrupt: another question, answered with a hallucination", "question"),
         ("noise", "Corrupt: noise on the embeddings of the subject", "noise"),
-        ("control", "Control: values of an unrelated question, put into the first", "question"),
+        ("control", "Control: an unrelated question's values, put into the runs of the first row", "question"),
     ):
         maps = [find_map(found, corruption, site) for site in SITES]  # type: ignore[arg-type]
         shown = []
