@@ -56,7 +56,7 @@ def test_equal_to_whole_passes(tiny_family: str, tiny_model: Callable[..., Langu
     added = torch.from_numpy(random.normal(size=model.hidden_size)) * 2
     cases = Cases(ITEMS, ("g",) * 4, ("right",) * 4)
     reader = Reader(model, cases, axes, batch_rows=3)
-    for variant in (added * 0, added, added * 0):  # the last: nothing of what was added stays in the prefixes
+    for variant in (added, added * 0):  # the last: nothing of what was added stays in the prefixes
         found = reader.read(0, variant)
         for row, item in enumerate(ITEMS):
             along, log_prob, entropy = naive(model, item, axes, 0, variant)
@@ -64,4 +64,3 @@ def test_equal_to_whole_passes(tiny_family: str, tiny_model: Callable[..., Langu
             np.testing.assert_allclose([found["log_prob"][row], found["entropy"][row]], [log_prob, entropy], rtol=5e-4)
     wrong = naive(model, ITEMS[0], axes, 0, added, start=len(ITEMS[0].prompt_ids) + 1)  # one token too late
     assert abs(wrong[0] - reader.read(0, added)["along"][0]).max() > 1e-2
-    np.testing.assert_allclose(reader.read()["along"], reader.read(0, added * 0)["along"], atol=1e-5)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy import ndimage
 from tests.report.artists import marks, only
 from tests.report.layers.concepts.synthetic import LAYERS, make_concepts
 
@@ -13,7 +15,7 @@ from hneurons.report.layers.concepts.angles import draw_angles
 from hneurons.report.layers.concepts.figures import illustrations
 from hneurons.report.layers.concepts.probes import draw_probes, shown_sets
 from hneurons.report.layers.concepts.reading import readings
-from hneurons.report.layers.concepts.scatter import draw_scatter
+from hneurons.report.layers.concepts.scatter import _dots, draw_scatter
 from hneurons.report.look import LIGHT, styled
 
 
@@ -61,6 +63,20 @@ def test_points_are_painted_by_kind(found: Concepts) -> None:
     assert dots.get_edgecolor()[:3] == pytest.approx(rgb)
     assert len(marks(figure, "dots:pca:0:False")) == 1
     assert len(figure.axes) == 6
+
+
+def test_no_dot_is_lost_on_the_way_to_a_picture() -> None:
+    with styled():
+        figure = Figure(figsize=(2, 2), dpi=100)
+        axes = figure.add_axes((0, 0, 1, 1))
+        x, y = np.meshgrid(np.arange(10) + 0.37, np.arange(10) + 0.61)
+        axes.add_patch(_dots(np.column_stack([x.ravel(), y.ravel()]), "#000000"))
+        axes.set(xlim=(0, 11), ylim=(0, 11))
+        axes.axis("off")
+        drawn = FigureCanvasAgg(figure)
+        drawn.draw()
+        dark = np.asarray(drawn.buffer_rgba())[..., 0] < 200
+    assert ndimage.label(dark)[1] == 100
 
 
 def test_angles_and_their_nulls(found: Concepts) -> None:

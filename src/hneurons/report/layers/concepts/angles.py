@@ -12,6 +12,7 @@ from hneurons.layers.concepts.record import Concepts
 from hneurons.probes.bootstrap import Estimate
 from hneurons.report.layers.concepts.reading import pictured_set, removals
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
+from hneurons.report.numbers import counted
 from hneurons.report.origin.reading import cut
 from hneurons.report.sweep.alpha import DASHED, DOTTED
 
@@ -52,7 +53,7 @@ def _cosines(axes: Axes, found: Concepts, palette: Palette) -> None:
     axes.locator_params(axis="x", nbins=8, integer=True)
     axes.set_xlabel("layer")
     axes.set_ylabel("cosine")
-    head(axes, "cosine of factuality and uncertainty", palette)
+    head(axes, f"factuality and uncertainty, {counted(found.n_fit, 'training answer')}", palette)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=7.5, labelcolor=palette.ink, handlelength=2)
 
 

@@ -16,7 +16,7 @@ from hneurons.layers.concepts.record import Band, Concept, Concepts
 from hneurons.probes.bootstrap import Estimate
 from hneurons.report.layers.concepts.reading import baseline_of, readings, selectivities, set_names
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
-from hneurons.report.numbers import signed
+from hneurons.report.numbers import count, signed
 from hneurons.report.origin.reading import cut
 from hneurons.report.sweep.alpha import DASHED, DOTTED
 
@@ -37,7 +37,8 @@ def draw_probes(found: Concepts, palette: Palette) -> Figure:
             if column == 0:
                 axes.set_ylabel(f"{concept}\nAUROC")
         _control(grid[2, column], found, name, palette)
-        head(grid[0, column], cut(name, 20), palette)
+        n = next(each.n for each in found.sets if each.name == name)
+        head(grid[0, column], f"{cut(name, 18)}, n = {count(n)}", palette)
         grid[2, column].set_xlabel("layer")
     grid[2, 0].set_ylabel("factuality\naccuracy")
     _key(figure, palette)

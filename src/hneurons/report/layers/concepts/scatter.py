@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from hneurons.layers.concepts.record import Concepts, Pictured
 from hneurons.report.layers.concepts.reading import pictured_set, pictures
 from hneurons.report.look import GRID, Palette, head, quiet, sheet
-from hneurons.report.numbers import decimal, percent
+from hneurons.report.numbers import counted, decimal, percent
 
 NAMES = {"pca": "PCA", "umap": "UMAP"}
 SIZE = 3.2
@@ -36,9 +36,12 @@ def draw_scatter(found: Concepts, palette: Palette) -> Figure:
     handles = [
         Line2D([], [], color=palette.signal, marker="o", markersize=4, linewidth=0, label="hallucinated"),
         Line2D([], [], color=palette.data, marker="o", markersize=4, linewidth=0, label="faithful"),
+        Line2D(
+            [], [], linewidth=0, label=f"{len(rows[0][1][0].points)} of {counted(rows[0][1][0].n, 'answer')} of {name}"
+        ),
     ]
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=2, borderpad=0, borderaxespad=0.4, handlelength=1,
+        handles=handles, loc="outside upper left", ncols=3, borderpad=0, borderaxespad=0.4, handlelength=1,
         labelcolor=palette.ink,
     )  # fmt: skip
     return figure
@@ -82,4 +85,5 @@ def _dots(points: Float64[np.ndarray, "points 2"], colour: str) -> PathPatch:
     vertices[1::2, 0] += 1e-9 + 1.5e-3 * np.ptp(points[:, 0])  # a line of no length is not drawn everywhere
     path = Path(vertices, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False
-    return PathPatch(path, fill=False, edgecolor=colour, linewidth=SIZE, capstyle="round", alpha=0.6)
+    # snapped to pixels, both ends may fall on one, and the dot is gone
+    return PathPatch(path, fill=False, edgecolor=colour, linewidth=SIZE, capstyle="round", alpha=0.6, snap=False)
