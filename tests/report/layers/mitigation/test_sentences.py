@@ -18,13 +18,14 @@ def test_what_helps_and_what_does_not() -> None:
     assert "nothing changes in hallucinated answers under Nothing <b> (+1.0 [−1.0, 3.0])" in said
     assert said.index("Twin (alpha 0)") < said.index("Helper (alpha 0)")  # the strongest first
     assert "Gate could not be had: no token score." in said
+    assert "Compliance changes beyond its interval under Helper (−3.3 [−5.3, −1.3]), Twin" in said
     nothing = make_mitigation(methods=(method("Unchanged", "unchanged", 0, 0), method("A", "scaling", 0.001, 0)))
     assert "No method lowers the share of hallucinated answers beyond its interval." in sentences(nothing)
 
 
 def test_controls_decide() -> None:
     said = " ".join(sentences(make_mitigation()))
-    assert "Control for Helper: 2 times as many random neurons −2.0 to +1.0 points" in said
+    assert "Control for Helper, 2 draws: as many random neurons give −2.0 to +1.0 points" in said
     assert "the method has −10.0: beyond all of them (right answers +1.0 against −1.0 to 0.0)" in said
     assert "the method has +8.0: NOT beyond all of them" in said
 

@@ -48,8 +48,10 @@ def draw_steering(found: Mitigation, palette: Palette) -> Figure:
         axes.yaxis.set_major_formatter(lambda value, _: in_points(value))
     left.set_ylabel("change, points")
     right.tick_params(labelleft=True)
-    handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2, labelcolor=palette.ink, fontsize=8)
+    right.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, labelcolor=palette.ink, fontsize=7.5, borderpad=0.2,
+        handlelength=1.4, columnspacing=1.0,
+    )  # fmt: skip
     return figure
 
 

@@ -13,7 +13,8 @@ NOTHING = 1e-9
 
 def sentences(found: Mitigation) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
-    said = [_terms(found), *_helps(found), *_fails(found), *_controls(found), *_depth(found), *_prices(found)]
+    said = [_terms(found), *_helps(found), *_fails(found), *_yields(found), *_controls(found), *_depth(found)]
+    said += _prices(found)
     said += [f"{name} could not be had: {reason}." for name, reason in found.missing.items()]
     return said
 
@@ -80,6 +81,18 @@ def _fails(found: Mitigation) -> list[str]:
     return said
 
 
+def _yields(found: Mitigation) -> list[str]:
+    """Methods under which the model yields more, or less, to what misleads."""
+    told = [
+        f"{each.name} ({points_estimate(each.compliance.change)})"
+        for each in found.methods[1:]
+        if each.compliance is not None and moves(each.compliance.change)
+    ]
+    if not found.cases:
+        return []
+    return [f"Compliance changes beyond its interval under {listed(told) if told else 'no method'}, in points."]
+
+
 def _controls(found: Mitigation) -> list[str]:
     said = []
     for control in found.controls:
@@ -91,8 +104,8 @@ def _controls(found: Mitigation) -> list[str]:
         beyond = change < low - NOTHING
         n = len(control.hallucinated)
         said.append(
-            f"Control for {control.method}: {n} times {control.what} {points_spread(low, high)} points of hallucinated "
-            f"answers, where the method has {points(change)}: {'beyond' if beyond else 'NOT beyond'} all of them"
+            f"Control for {control.method}, {n} draws: {control.what} give {points_spread(low, high)} points of "
+            f"hallucinated answers, where the method has {points(change)}: {'beyond' if beyond else 'NOT beyond'} all of them"
             f"{_other(method, control)}."
         )
     return said

@@ -73,7 +73,7 @@ def control_lines(found: Mitigation) -> list[ControlLine]:
     return [
         ControlLine(
             each.method,
-            f"{len(each.hallucinated)} × {each.what}",
+            f"{each.what}; {len(each.hallucinated)} draws",
             _spread(each.hallucinated),
             _spread(each.correct),
             _spread(each.known),
