@@ -21,7 +21,7 @@ def draw_carried(found: Causality, palette: Palette) -> Figure:
     """A panel for each kind of corrupt run; below, the H-Neurons beside random ones."""
     maps = [each for name in ("question", "noise") if (each := find_map(found, name, "residual")) is not None]
     rows = neuron_rows(found)
-    figure = sheet(2.9 + (0.5 + 0.24 * len(rows) if rows else 0), pad=GRID)
+    figure = sheet(3.1 + (0.5 + 0.24 * len(rows) if rows else 0), pad=GRID)
     outer = figure.add_gridspec(2 if rows else 1, 1, height_ratios=[2.3, 0.3 + 0.24 * len(rows)] if rows else [1])
     upper = outer[0].subgridspec(1, len(maps))
     for number, own in enumerate(maps):
@@ -34,10 +34,11 @@ def draw_carried(found: Causality, palette: Palette) -> Figure:
         if number == 0:
             axes.set_ylabel("share of the gap")
             handles, labels = axes.get_legend_handles_labels()
-            figure.legend(
+            legend = figure.legend(
                 handles, labels, loc="outside upper left", ncols=len(labels), fontsize=8, labelcolor=palette.soft,
                 title="Residual stream at", title_fontproperties={"size": 8, "weight": "bold"}, alignment="left",
             )  # fmt: skip
+            legend.get_title().set_color(palette.ink)
     if rows:
         axes = figure.add_subplot(outer[1])
         axes.set_gid("neurons")
