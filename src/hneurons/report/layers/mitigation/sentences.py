@@ -105,8 +105,8 @@ def _controls(found: Mitigation) -> list[str]:
         n = len(control.hallucinated)
         said.append(
             f"Control for {control.method}, {n} draws: {control.what} give {points_spread(low, high)} points of "
-            f"hallucinated answers, where the method has {points(change)}: {'beyond' if beyond else 'NOT beyond'} all of them"
-            f"{_other(method, control)}."
+            f"hallucinated answers, where the method has {points(change)}: {'beyond' if beyond else 'NOT beyond'} "
+            f"all of them{_other(method, control)}."
         )
     return said
 
