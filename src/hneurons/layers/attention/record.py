@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from hneurons.probes.bootstrap import Estimate
 
 Measure = Literal["lift", "share", "entropy"]
-"""What is held against what: the share of attention over what uniform attention would give ("lift", which knows the
-length of a segment), the share itself, or the entropy of the attention over that of uniform attention, from 0 to 1."""
+"""What is held against what: the share of attention less what uniform attention would give ("lift", which knows the
+length of a segment), the share itself, or the entropy of the attention divided by that of uniform attention, 0 to 1."""
 
 Grid = tuple[tuple[float, ...], ...]
 """A number for each head: layers in the order of `Attention.layers`, heads from 0."""
@@ -38,7 +38,7 @@ class Share(Frozen):
 
 
 class LayerShares(Frozen):
-    """The shares of a layer (None: of all layers read), and the entropy of its attention over that of uniform."""
+    """The shares of a layer (None: of all layers read), and the entropy of its attention divided by that of uniform."""
 
     layer: int | None
     shares: tuple[Share, ...]
@@ -176,7 +176,8 @@ class Attention(Frozen):
     """What the model looks at while it decides: shares of attention by segment, layer and head.
 
     `used` is the attention implementation that handed the weights out, `before` the one that the model had.
-    `level` is the share of false discoveries allowed. `missing` says why a benchmark or the answers are not there.
+    `level` is the share of false discoveries allowed. `missing` says why a benchmark, the answers or
+    ("contexts") all cases with a context are not there.
     """
 
     used: str

@@ -64,7 +64,7 @@ class Shares:
 
     @property
     def lift(self) -> Float64[np.ndarray, "rows layers heads segments"]:
-        """Share over uniform: positive where a segment gets more than its length would give it."""
+        """Share less uniform: positive where a segment gets more than its length would give it."""
         lift: Float64[np.ndarray, "rows layers heads segments"] = self.share - self.uniform[:, :, None]
         return lift
 

@@ -34,7 +34,7 @@ class Null(_Record):
 class Against(_Record):
     """A figure's place among draws of chance: (1 + draws at least as extreme) / (1 + draws), and its FDR-adjusted form.
 
-    `q` is adjusted over all layers and reads of one set and one selection (Benjamini and Hochberg 1995).
+    `q` is adjusted over all layers and reads of one figure of one set and one selection (Benjamini and Hochberg 1995).
     """
 
     null: Null
@@ -115,7 +115,7 @@ class Adjacent(_Record):
     """Debiased linear CKA of a layer with the next, within either kind of the matched answers.
 
     `difference` is hallucinated less faithful; `against` exchanges the two of a pair at random, two-sided. `mismatched`
-    pairs an answer at one layer with another answer at the next: no similarity at all.
+    pairs a faithful answer at one layer with another one at the next: no similarity at all.
     """
 
     layer: int
@@ -149,7 +149,7 @@ class Across(_Record):
 class Compared(_Record):
     """One evaluation set. `matched` and both CKAs are None and empty where too few pairs are left: `reason` says so.
 
-    `faithful_from` names the set whose faithful answers are used, where the set has none of its own.
+    `faithful_from` names the set whose faithful answers are used in place of its own, which are refusals.
     """
 
     eval_set: str

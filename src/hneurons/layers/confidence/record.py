@@ -292,7 +292,7 @@ class Abstaining(Frozen):
 class Confidence(Frozen):
     """How sure the model is, how right it is, and when it should rather say nothing.
 
-    `missing` says of what could not be asked why: "p_true", "sampled", "boundary".
+    `missing` says of what could not be asked why: "p_true", "sampled", "boundary", or a set.
     """
 
     calibration: tuple[Calibration, ...]
