@@ -140,3 +140,18 @@ def test_what_cannot_be_read_is_refused(tiny_llama: LanguageModel) -> None:
         ablate_answers(forks, "ffn", [7], "zero", reference)
     with pytest.raises((ModelError, InterventionError), match="head"):
         ablate_answers(forks, *parts_of(tiny_llama, Component(kind="head", layer=0), ()), "zero", reference)
+
+
+def test_layers_below_the_first_that_changes_are_not_computed_again(tiny_llama: LanguageModel) -> None:
+    answers, last = random_answers(5, 300), parts_of(tiny_llama, Component(kind="ffn", layer=2), ())
+    expected = one_by_one(tiny_llama, answers, zero_ffn(tiny_llama, 2))
+    forks = Forks(tiny_llama, answers, batch_rows=2)
+    ablate_answers(forks, *last, "zero", ref(tiny_llama))  # the first time it is held against a full pass
+    computed: list[int] = []
+    with ExitStack() as stack:
+        for layer in range(3):
+            handle = tiny_llama.down(layer).register_forward_hook(lambda *_, layer=layer: computed.append(layer))
+            stack.callback(handle.remove)
+        found = ablate_answers(forks, *last, "zero", ref(tiny_llama))
+    assert computed == [2, 2, 2]
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -129,3 +129,15 @@ def test_corrections_and_bands() -> None:
     found = band([1.0, None, 3.0])
     assert (found.mean, found.values) == (2.0, (1.0, 3.0))
     assert band([]).reason
+
+
+def test_what_lies_between_sets_does_not_hide_a_difference_of_kinds() -> None:
+    random = np.random.default_rng(3)
+    sets = np.repeat(["one", "two"], 40)
+    hallucinated = np.concatenate([np.arange(40) < 30, np.arange(40) < 10])
+    values = (
+        5.0 * (sets == "one") - 1.5 * hallucinated + random.normal(size=80)
+    )  # over all, hallucinated ones lie above
+    assert values[hallucinated].mean() > values[~hallucinated].mean()
+    groups = np.array([f"g{i}" for i in range(80)])
+    assert permuted(values[:, None], hallucinated, sets, groups, permutations=200, seed=0)[0] < 0.01
