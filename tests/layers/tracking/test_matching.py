@@ -34,7 +34,7 @@ def test_gaps_of_pairs_and_their_p() -> None:
     random = np.random.default_rng(0)
     n = 30
     values = np.column_stack([random.normal(size=2 * n), random.normal(size=2 * n)])
-    values[:n, 0] += 1.2
+    values[:n, 0] -= 1.2
     pairs = Pairs(np.arange(n), np.arange(n, 2 * n))
     groups = [f"g{i}" for i in range(2 * n)]
     estimates, p = paired_gaps(values, pairs, groups, resamples=2000, permutations=4000, seed=0)

@@ -23,7 +23,8 @@ def test_columns_and_positions(tiny_model: Callable[..., LanguageModel]) -> None
         answer(0, hallucinated=True, prompt=(5, 6, 7, 12), response=(8, 9, 10), fork=Fork(1, 9, 11)),
         answer(1, hallucinated=False, prompt=(20, 30), response=(40, 50, 60, 70), fork=Fork(2, 60, None)),
     ]
-    others = np.array([[100, 101], [-1, -1]])
+    rival = logit_lens(model, [answers[0].token_ids], [[4]], [[9, 11]]).tokens[0, -1]
+    others = np.array([[rival, 101], [-1, -1]])  # the competitor stays what it is where a control is the same token
     tuned = train_tuned_lens(model, [each.token_ids for each in answers], steps=1)
     read = read_answers(model, answers, others, tuned)
     places = [[4], [3]]  # prompt + index - 1
