@@ -151,5 +151,7 @@ def test_tables_list_the_strongest_heads_and_every_site(found: Causality) -> Non
 
 
 def test_the_record_survives_json(found: Causality) -> None:
-    assert Causality.model_validate(json.loads(found.model_dump_json())) == found
+    read = Causality.model_validate(json.loads(json.dumps(found.model_dump(mode="json"), sort_keys=True)))
+    assert read == found
+    assert [each[:12] for each in sentences(read)] == [each[:12] for each in sentences(found)]
     assert grid([[1.0]]).value == ((1.0,),)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from hneurons.layers.causality.record import Causality, EffectMap
+from hneurons.layers.causality.record import Causality, Corruption, EffectMap
 from hneurons.probes.bootstrap import Estimate
 from hneurons.report.layers.causality.mediation import mediation_sentences
 from hneurons.report.layers.causality.reading import (
@@ -17,6 +19,7 @@ from hneurons.report.layers.causality.reading import (
 )
 from hneurons.report.numbers import count, counted, decimal, estimate, listed, percent_estimate, percent_spread
 
+CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
 WEAK = 0.7
 """Correlations below this are said to be weak."""
 
@@ -50,7 +53,7 @@ def _pairs(found: Causality) -> str:
 
 def _carried(found: Causality) -> list[str]:
     said = []
-    for corruption in found.tracing.pairs.gap:
+    for corruption in CORRUPTIONS:  # a file has its own order
         own = find_map(found, corruption, "residual")
         if own is None or "last" not in own.columns:
             continue
