@@ -58,7 +58,8 @@ def find_mitigation(work: LayersWork) -> Mitigation:
     intact = became[0]
     controls = [draws(ZERO, "as many random neurons of the same layers", intact, became[ends[0] : ends[1]])]
     if straying:
-        controls.append(draws(STEERING, "random directions in the same layer, as far,", intact, became[ends[1] : ends[2]]))
+        what = "random directions in the same layer, as far,"
+        controls.append(draws(STEERING, what, intact, became[ends[1] : ends[2]]))
     by_layer: tuple[Steered, ...] = ()
     depths: Depths | None = None
     if steps:
