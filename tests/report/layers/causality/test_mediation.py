@@ -147,7 +147,7 @@ def test_what_is_missing_is_not_drawn() -> None:
 
 
 def test_a_figure_is_small_and_follows_the_look() -> None:
-    shown = mediation_illustrations(found(mediation=mediated(), ablation=without(worse=2.0)))[1]  # the larger one
+    shown = mediation_illustrations(found(mediation=mediated(), ablation=without(worse=2.0)))[0]
     assert len(shown.svg()) < 120_000
     assert to_hex(shown.figure(DARK).legends[0].get_title().get_color()) == DARK.ink
 
