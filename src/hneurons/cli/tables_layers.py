@@ -1,4 +1,4 @@
-"""What was found layer by layer, in the terminal: the report's words, part by part."""
+"""What was found layer by layer, in the terminal: what matters most of each part; the rest is in the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hneurons.study.results import Results
 
 
 def print_layers(results: Results, console: Console) -> None:
-    """Print the words of every part; nothing is read as markup."""
+    """Print what matters most of every part; nothing is read as markup."""
     if results.layers is None:
         console.print(Text(f"{results.model.name} has not been asked layer by layer; run: hneurons layers RUN"))
         return
@@ -19,5 +19,6 @@ def print_layers(results: Results, console: Console) -> None:
         heading(console, part.title)
         if part.reason:
             console.print(Text(f"Left out: {part.reason}."))
-        for sentence in part.sentences:
+        for sentence in part.headlines:
             console.print(Text(sentence))
+    console.print(Text("\nIntervals, controls, tables and figures of each part: in the report."))

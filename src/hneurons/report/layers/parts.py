@@ -45,11 +45,15 @@ _MADE: dict[str, tuple[Any, Any]] = {
 
 @dataclass(frozen=True)
 class PartShown:
-    """One part of the layers for the report and the terminal; `reason` says why there is nothing to show."""
+    """One part of the layers for the report and the terminal; `reason` says why there is nothing to show.
+
+    `headlines` are what matters most, `sentences` all the rest.
+    """
 
     name: str
     title: str
     found: Any
+    headlines: tuple[str, ...]
     sentences: tuple[str, ...]
     illustrations: tuple[Illustration, ...]
     reason: str
@@ -62,8 +66,9 @@ def parts_shown(layers: Layers) -> list[PartShown]:
         found, reason = getattr(layers, name), layers.missing.get(name, "")
         if found is not None:
             drawn, said = _MADE[name]
-            words, figures = tuple(said.sentences(found)), tuple(drawn.illustrations(found))
-            shown.append(PartShown(name, TITLES[name], found, words, figures, ""))
+            first = tuple(said.headlines(found))
+            words = tuple(each for each in said.sentences(found) if each not in first)
+            shown.append(PartShown(name, TITLES[name], found, first, words, tuple(drawn.illustrations(found)), ""))
         elif reason:
-            shown.append(PartShown(name, TITLES[name], None, (), (), reason))
+            shown.append(PartShown(name, TITLES[name], None, (), (), (), reason))
     return shown

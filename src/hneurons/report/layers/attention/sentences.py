@@ -17,6 +17,11 @@ from hneurons.report.layers.attention.reading import (
 from hneurons.report.numbers import counted, decimal, listed, percent, points_estimate
 
 
+def headlines(found: Attention) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return [_focus(contrast) for contrast in contrasts(found)]
+
+
 def sentences(found: Attention) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     said = []

@@ -24,6 +24,11 @@ WEAK = 0.7
 """Correlations below this are said to be weak."""
 
 
+def headlines(found: Causality) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return [*_carried(found)[:1], *_neurons(found)]
+
+
 def sentences(found: Causality) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     said = [_pairs(found), *_carried(found), *_movers(found), *_control(found), *_neurons(found), *_attribution(found)]

@@ -20,6 +20,11 @@ from hneurons.report.layers.comparison.reading import (
 from hneurons.report.numbers import counted, decimal, difference, estimate, listed, spread
 
 
+def headlines(found: Comparison) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return _over_sets(found)
+
+
 def sentences(found: Comparison) -> list[str]:
     """Over all sets first, then each set: what is left after matching, where the kinds differ, how alike they are."""
     said = [

@@ -19,6 +19,11 @@ from hneurons.report.layers.concepts.reading import (
 from hneurons.report.numbers import counted, decimal, difference, estimate, listed, signed
 
 
+def headlines(found: Concepts) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return [each for each in (selectivity_sentence(found), removal_sentence(found)) if each]
+
+
 def sentences(found: Concepts) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     told = [

@@ -31,6 +31,11 @@ from hneurons.report.numbers import (
 )
 
 
+def headlines(found: Confidence) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return _curves(found)
+
+
 def sentences(found: Confidence) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     return [

@@ -11,6 +11,11 @@ from hneurons.report.numbers import counted, listed, percent_estimate, points, p
 NOTHING = 1e-9
 
 
+def headlines(found: Mitigation) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    return [*_helps(found), *_fails(found)]
+
+
 def sentences(found: Mitigation) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     said = [_terms(found), *_helps(found), *_fails(found), *_yields(found), *_controls(found), *_depth(found)]

@@ -23,6 +23,12 @@ LENS = "tuned"
 ALPHA = 0.05
 
 
+def headlines(found: Tracking) -> list[str]:
+    """What matters most, for whoever reads no further."""
+    said = [decision_summary(found)] if found.sets else []
+    return [*said, *([drift_summary(found)] if found.drifts else [])]
+
+
 def sentences(found: Tracking) -> list[str]:
     """A few plain sentences with the numbers that matter, controls and intervals beside them."""
     said = [lens_sentence(found.fit)]
@@ -74,6 +80,25 @@ def decision_sentence(found: SetTracking, n_layers: int) -> str:
     )
     never = [f"{percent_estimate(each.never)} of {verdict}" for verdict, each in own.items()]
     return f"{told}; {matched}. Never leading at the end, but sampled: {listed(never)} answers."
+
+
+def decision_summary(found: Tracking) -> str:
+    """On which sets hallucinated answers are decided later than faithful ones that match them, or earlier."""
+    gaps = [(each.name, gap) for each in found.sets if (gap := gap_of(each)) is not None]
+    kept = [(name, gap) for name, gap in gaps if gap.matched.value is not None]
+    if not kept:
+        return "Whether hallucinated answers are decided at other layers than faithful ones could not be compared."
+    told = []
+    for direction, holds in (("later", _above), ("earlier", _below)):
+        if those := [f"{name} ({later(gap.matched)} layers)" for name, gap in kept if holds(gap.matched)]:
+            told.append(f"{direction} on {listed(those)}")
+    rest = [name for name, gap in kept if not (_above(gap.matched) or _below(gap.matched))]
+    if rest:
+        told.append(f"neither later nor earlier beyond its interval on {listed(rest)}")
+    return (
+        "Against faithful answers of the same kind of question and length of prompt, hallucinated ones are decided "
+        f"{'; '.join(told)}."
+    )
 
 
 def overtaken_sentences(found: Tracking) -> list[str]:
@@ -150,7 +175,7 @@ def drift_summary(found: Tracking) -> str:
     )
     kept = f", and less under {listed(less)}, where it stays" if less else ""
     tells = f"it tells who complies under {listed(early)}" if early else "nowhere does it tell who complies"
-    return f"So of early drift: {corrected}{kept}; {tells}."
+    return f"Of early drift: {corrected}{kept}; {tells}."
 
 
 def _above(figure: Estimate | None) -> bool:
