@@ -99,7 +99,7 @@ class AttributionFound(_Frozen):
     """Attribution patching (one backward pass) against patching, for one site.
 
     Attributes:
-        corruption: of the runs.
+        corruption: of the runs; of noise, the first draw only.
         site: one of the patched sites, or "neurons".
         n: patches that were both estimated and made.
         n_pairs: pairs that they are of.

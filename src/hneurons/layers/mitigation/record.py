@@ -58,7 +58,7 @@ class MethodFound(_Frozen):
         altered: share of the questions whose answer differs from the unchanged model's in any letter.
         cut_off: share of the questions whose answer ran to the cap on its length.
         price: what a token costs.
-        frontier: whether no other method has both fewer hallucinations and more right answers.
+        frontier: whether no other method is at least as good in hallucinations and right answers, and better in one.
     """
 
     name: str
@@ -134,9 +134,9 @@ class Mitigation(_Frozen):
 
     Attributes:
         methods: the unchanged model first.
-        controls: random neurons and random directions.
+        controls: random neurons, random directions, and as many answers withheld at random.
         steering: by layer, ascending.
-        depths: middle against end; None where there are too few layers to tell them apart.
+        depths: middle against end; None where there are too few layers to tell them apart, or nothing could be steered.
         tried: all settings that were tried, on `tuned_on` held-out training questions.
         tuned_on: how many these are.
         rule: how a setting was chosen among them.

@@ -129,7 +129,8 @@ class LayerStatistic(_Frozen):
 class SetTracking(_Frozen):
     """One evaluation set. `faithful_from` names the set that the faithful answers are of, where it is another one.
 
-    `n_unplaced` answers have no fork and are left out. `reason` says why the two kinds are not compared; empty where
+    `n_correct` hallucinated answers have a right answer whose token is known. `n_unplaced` answers have no fork and are
+    left out. `reason` says why the two kinds are not compared; empty where
     they are.
     """
 
