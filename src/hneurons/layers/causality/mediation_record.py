@@ -125,8 +125,8 @@ class Ablated(BaseModel):
     """One component taken out in one way.
 
     `difference` is the change of log-probability of hallucinated answers less that of faithful ones: below 0 where
-    hallucinated answers depend on it more. `p` is of a permutation of the verdicts within each set and kind of question,
-    `q` corrected over the components that were taken out in the same way (Benjamini and Hochberg).
+    hallucinated answers depend on it more. `p` is of a permutation of the verdicts within each set and kind of
+    question, `q` corrected over the components that were taken out in the same way (Benjamini and Hochberg).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
