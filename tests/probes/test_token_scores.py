@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.hooks import hooks_of
 
 from hneurons.contributions import Item, Recording, collect
 from hneurons.errors import ModelError, ProbeError, ProbeMismatchError, ResponseError
@@ -133,7 +134,7 @@ def test_a_position_without_output_contributes_nothing(
 def test_what_cannot_be_scored_is_refused(
     tiny_llama: LanguageModel, tiny_model: Callable[..., LanguageModel], hand_probe: Callable[..., Probe]
 ) -> None:
-    probe = hand_probe(tiny_llama, WEIGHTS)
+    probe, before = hand_probe(tiny_llama, WEIGHTS), hooks_of(tiny_llama)
     with pytest.raises(ProbeMismatchError, match="weights_digest"):
         token_scores(tiny_model("llama", layers=3, seed=1), probe, ITEMS)
     with pytest.raises(ProbeError, match="reads no neuron"):
@@ -145,7 +146,7 @@ def test_what_cannot_be_scored_is_refused(
     overflow = tiny_llama.down(1).register_forward_pre_hook(lambda module, args: (args[0] * torch.inf,))
     with overflow, pytest.raises(ModelError, match="not finite"):
         token_scores(tiny_llama, probe, ITEMS)
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in tiny_llama.hf.modules())
+    assert hooks_of(tiny_llama) == before
 
 
 def test_a_layer_that_runs_twice_is_refused(tiny_llama: LanguageModel, hand_probe: Callable[..., Probe]) -> None:

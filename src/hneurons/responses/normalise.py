@@ -61,7 +61,10 @@ class Word(NamedTuple):
 
 def fold(text: str) -> str:
     """Lower case without accents; ß, ø, æ and the like as they are usually transcribed."""
-    lowered = text.casefold() if text.isascii() else "".join(_LETTERS.get(c, c) for c in text.casefold())
+    if text.isascii():
+        return text.casefold()
+    plain = unicodedata.normalize("NFKC", text)  # first: a letter of mathematics has no lower case of its own
+    lowered = "".join(_LETTERS.get(c, c) for c in plain.casefold())
     decomposed = unicodedata.normalize("NFKD", lowered)
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.hooks import hooks_of
 from tests.layers.causality.naive import doubled
 
 from hneurons.errors import InterventionError
@@ -70,13 +71,14 @@ def picked(found: dict[tuple[str, int], np.ndarray]) -> np.ndarray:
 
 def test_estimates_are_derivatives_in_every_family(tiny_family: str, tiny_model: Make) -> None:
     model = doubled(tiny_model(tiny_family))
+    before = hooks_of(model)
     found = estimates(model)
     assert set(found) == {(site, layer) for site in SITES for layer in range(model.n_layers)}
     narrow = tiny_family.startswith("opt")  # whose neurons have a kink, and whose norms keep the type
     expected = derivatives(model, CORRUPT, CLEAN, ASKED, 1e-5 if narrow else STEP)
     np.testing.assert_allclose(picked(found), expected, **CLOSE)
     assert np.abs(expected).max() > 1e-2
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
+    assert hooks_of(model) == before
 
 
 def test_the_other_run_s_gradient_and_wrong_variants(tiny_model: Make) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.hooks import hooks_of
 from tests.layers.causality.naive import doubled, run
 
 from hneurons.errors import InterventionError, ModelError
@@ -73,6 +74,7 @@ def one_at_a_time(model: LanguageModel, patches: Sequence[Patch]) -> np.ndarray:
 
 def test_many_patches_are_what_one_at_a_time_gives_in_every_family(tiny_family: str, tiny_model: Make) -> None:
     model = doubled(tiny_model(tiny_family))
+    before = hooks_of(model)
     patches = some_patches(model)
     itself = [Patch(n, (Place(site, n % 2, (1, 2), source=n),)) for n, site in zip((1, 2, 3, 0, 1), SITES, strict=True)]
     end = Patch(1, (Place("residual", model.n_layers - 1, (6,), source=0),))
@@ -83,7 +85,7 @@ def test_many_patches_are_what_one_at_a_time_gives_in_every_family(tiny_family: 
     np.testing.assert_allclose(found.logits[-1], found.input_logits[0], atol=1e-9)  # the stream at the end is all
     assert np.abs(found.input_difference[0] - found.input_difference[1]) > 1e-2
     assert (found.skipped > 0) == (tiny_family not in ("bloom", "gptj"))  # whose layers put out more than the stream
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
+    assert hooks_of(model) == before
     assert not any("forward" in model.block(layer).__dict__ for layer in range(model.n_layers))
 
 
@@ -162,13 +164,14 @@ def test_a_layer_that_hands_on_something_else_is_not_skipped(tiny_model: Make, m
 
 def test_a_failing_pass_leaves_the_model_as_it_was(tiny_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model = doubled(tiny_model("llama"))
+    before = hooks_of(model)
     with pytest.raises(InterventionError, match="values of shape"):
         patched(model, INPUTS, [Patch(0, (Place("ffn", 1, (1, 2), values=torch.zeros(3, 32)),))], ANSWERS)
     infinite = Place("ffn", 1, (6,), values=torch.full((32,), torch.inf))
     with pytest.raises(ModelError, match="not finite"):
         patched(model, INPUTS, [Patch(0, (infinite,))], ANSWERS)
     assert not any("forward" in model.block(layer).__dict__ for layer in range(model.n_layers))
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.hf.modules())
+    assert hooks_of(model) == before
 
 
 @pytest.mark.parametrize(

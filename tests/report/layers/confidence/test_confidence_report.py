@@ -142,7 +142,7 @@ def test_the_page_lists_both_tables_and_escapes_names(found: Confidence) -> None
     template = _environment().from_string(
         '{% from "macros.html" import figure, cell with context %}{% include "layers/confidence.html" %}'
     )
-    page = template.render(part=PartShown("confidence", "", found, (), (), ""), figures={})
+    page = template.render(part=PartShown("confidence", "", found, (), (), (), ""), figures={})
     assert page.count("<table") == 1 + len(SETS)
     assert "far &lt;b&gt;" in page
     assert "far <b>" not in page
