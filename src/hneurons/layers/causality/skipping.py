@@ -51,7 +51,7 @@ class Skipper:
             scale = float(full.abs().max())
             tolerance = TOLERANCE.get(full.dtype, COARSE) * max(1.0, scale)
             self.on = _EXACT[self._model] = float((full - found).abs().max()) <= tolerance
-            return full
+            return found if self.on else full  # what every later pass gives, to the last bit
         return found
 
 
