@@ -27,11 +27,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import json
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -48,13 +46,13 @@ from hneurons.models.language_model import LanguageModel
 from hneurons.probes.probe import Probe, ProbeCard, Provenance, WeightedNeuron
 from hneurons.questions import PromptFormat, load_questions
 from hneurons.responses.sampling import Prompt, Sampling, sample
+from timing import in_turn, ratio
 
 ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 SHAPES = {
     "toy": {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256, "vocab_size": 512, "heads": 4},
     "100m": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 2048, "vocab_size": 32000, "heads": 12},
 }
-Seconds = dict[str, list[tuple[float, float]]]  # wall clock and CPU of every repeat, by way
 
 
 def main() -> None:
@@ -196,35 +194,6 @@ def overhead(model: LanguageModel, base: Path, rows: int, folder: Path, args: ar
         print(f"{name:12}{each:8.2f}{wall:11.3f}{spread:>18}{cpu:15.3f}{cpu_spread:>18}", flush=True)
         ratios[name] = {"ms": each, "wall": (wall, low, high), "cpu": (cpu, cpu_low, cpu_high)}
     return {"model": model.name, "rows": rows, "over_bare": ratios}
-
-
-def in_turn(ways: dict[str, Callable[[], None]], repeats: int, model: LanguageModel) -> Seconds:
-    """Wall-clock and CPU seconds of every way, taken in turn; one round before warms up."""
-    seconds: Seconds = {name: [] for name in ways}
-    names = list(ways)
-    for repeat in range(-1, repeats):
-        for place in range(len(names)):
-            name = names[(place + repeat) % len(names)]
-            gc.collect()
-            synchronise(model)
-            wall, cpu = time.perf_counter(), time.process_time()
-            ways[name]()
-            synchronise(model)
-            if repeat >= 0:
-                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return seconds
-
-
-def synchronise(model: LanguageModel) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def ratio(some: list[tuple[float, float]], others: list[tuple[float, float]], clock: int) -> tuple[float, float, float]:
-    """Median and quartiles of the ratios within each repeat."""
-    each = [mine[clock] / theirs[clock] for mine, theirs in zip(some, others, strict=True)]
-    low, middle, high = (float(q) for q in np.quantile(each, (0.25, 0.5, 0.75)))
-    return middle, low, high
 
 
 def some_neurons(model: LanguageModel, n: int) -> tuple[tuple[int, int], ...]:

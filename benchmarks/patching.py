@@ -18,11 +18,9 @@ disturbs.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,9 +32,9 @@ from hneurons.layers.causality.inputs import Input, last_logits
 from hneurons.layers.causality.patching import Patch, Place, patched
 from hneurons.models.language_model import LanguageModel
 from interventions import SHAPES, save_random
+from timing import in_turn, ratio
 
 ANSWERS = (5, 6)
-Seconds = dict[str, list[tuple[float, float]]]  # wall clock and CPU of every repeat, by way
 
 
 def main() -> None:
@@ -159,35 +157,6 @@ def some_inputs(model: LanguageModel, n: int, length: int) -> list[Input]:
     """Random tokens."""
     draw, rows = random.Random(0), model.hf.get_input_embeddings().num_embeddings
     return [Input(tuple(draw.randrange(1, rows) for _ in range(length))) for _ in range(n)]
-
-
-def in_turn(ways: dict[str, Callable[[], None]], repeats: int, model: LanguageModel) -> Seconds:
-    """Wall-clock and CPU seconds of every way, taken in turn; one round before warms up."""
-    seconds: Seconds = {name: [] for name in ways}
-    names = list(ways)
-    for repeat in range(-1, repeats):
-        for place in range(len(names)):
-            name = names[(place + repeat) % len(names)]
-            gc.collect()
-            synchronise(model)
-            wall, cpu = time.perf_counter(), time.process_time()
-            ways[name]()
-            synchronise(model)
-            if repeat >= 0:
-                seconds[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return seconds
-
-
-def synchronise(model: LanguageModel) -> None:
-    if model.device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def ratio(some: list[tuple[float, float]], others: list[tuple[float, float]], clock: int) -> tuple[float, float, float]:
-    """Median and quartiles of the ratios within each repeat."""
-    each = [mine[clock] / theirs[clock] for mine, theirs in zip(some, others, strict=True)]
-    low, middle, high = (float(q) for q in np.quantile(each, (0.25, 0.5, 0.75)))
-    return middle, low, high
 
 
 if __name__ == "__main__":
