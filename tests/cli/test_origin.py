@@ -124,12 +124,12 @@ def test_a_demo_goes_on_to_the_base_model(
     monkeypatch.setattr("hneurons.cli.sweep.swept", lambda *_: calls.append(("sweep", ())))
     monkeypatch.setattr("hneurons.cli.tables.print_tables", lambda *_: None)
     monkeypatch.setattr("hneurons.cli.tables_sweep.print_sweep", lambda *_: None)
-    monkeypatch.setattr("hneurons.study.results.read_results", lambda _: SimpleNamespace(origin=1))
+    monkeypatch.setattr("hneurons.study.results.read_results", lambda _: SimpleNamespace(origin=1, layers=None))
     run(monkeypatch, "demo", "--out", tmp_path / "a")
     assert [name for name, _ in calls] == ["stages", "sweep", "trace", "stages", "report", "print", "path"]
     assert calls[2][1][0].base.name == "atlas-7m-base"
     calls.clear()
     monkeypatch.setitem(registered("hneurons.models"), "atlas-7m-instruct", silent)
-    monkeypatch.setattr("hneurons.study.results.read_results", lambda _: SimpleNamespace(origin=None))
+    monkeypatch.setattr("hneurons.study.results.read_results", lambda _: SimpleNamespace(origin=None, layers=None))
     run(monkeypatch, "demo", "--out", tmp_path / "b")
     assert [name for name, _ in calls] == ["stages", "sweep", "path"]

@@ -51,3 +51,5 @@ def demo(
     if results.origin is not None:
         print_origin(results, console)
     print_report_path(run, console)
+    if results.layers is None:
+        console.print(f"next: hneurons layers {run.path}, the same run layer by layer, in a few minutes", markup=False)
