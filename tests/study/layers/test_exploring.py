@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from hneurons.engine import Here
 from hneurons.errors import ConfigChangedError, NotEnoughDataError, RunError
 from hneurons.files import read_json, write_json
 from hneurons.layers.record import Layers
 from hneurons.layers.settings import PARTS, LayersSettings
+from hneurons.study.asking import prompts_of
 from hneurons.study.layers import exploring
 from hneurons.study.layers.exploring import explore, layers_state, make_layers_settings, settings_of
 from hneurons.study.layers.work import LayersWork
@@ -126,8 +129,6 @@ def test_settings_come_from_the_model_then_from_what_was_begun(run: Run, asked: 
 
 
 def test_answers_are_balanced_nested_and_described(run: Run) -> None:
-    from hneurons.engine import Here
-
     work = LayersWork(run, LayersSettings(n_each=10), Here())
     few, more = work.answered("in-domain"), work.answered("in-domain", n_each=15)
     for chosen, n in ((few, 10), (more, 15)):
@@ -143,3 +144,28 @@ def test_answers_are_balanced_nested_and_described(run: Run) -> None:
         if each.fork is not None:
             assert each.response_ids[each.fork.index] == each.fork.given
             assert (each.fork.correct is not None) == each.hallucinated
+
+
+def test_answers_whose_question_is_not_in_the_prompt_are_left_out_and_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = LayersWork(run, LayersSettings(n_each=10), Here())
+    whole = {each.key: each for each in work.answered("in-domain")}
+    lost = next(iter(whole.values())).question.id
+    plain = prompts_of(run, "in-domain", work.model)
+    changed = [replace(each, token_ids=each.token_ids[:3]) if each.question_id == lost else each for each in plain]
+    monkeypatch.setattr("hneurons.study.layers.work.prompts_of", lambda *_: changed)
+    again = LayersWork(run, work.settings, Here())
+    kept = [each.key for each in again.answered("in-domain")]
+    assert kept == [key for key, each in whole.items() if each.question.id != lost]
+    assert f"{len(whole) - len(kept)} of {len(whole)} answers of in-domain are left out: the question" in told(capsys)
+    monkeypatch.setattr(
+        "hneurons.study.layers.work.prompts_of",
+        lambda *_: [replace(each, token_ids=each.token_ids[:3]) for each in plain],
+    )
+    with pytest.raises(NotEnoughDataError, match="20 of 20 answers of in-domain are left out"):
+        LayersWork(run, work.settings, Here()).answered("in-domain")
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())

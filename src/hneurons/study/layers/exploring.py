@@ -26,6 +26,7 @@ from hneurons.errors import (
     NotEnoughDataError,
     ProbeError,
     QuestionSetError,
+    ResponseError,
     RunError,
 )
 from hneurons.files import write_json
@@ -150,7 +151,7 @@ def _find(work: LayersWork, part: str, probe: str) -> Found:
     started = time.perf_counter()
     try:
         found = FINDERS[part](work).model_dump(mode="json")
-    except (InterventionError, ModelError, NotEnoughDataError, ProbeError, QuestionSetError) as error:
+    except (InterventionError, ModelError, NotEnoughDataError, ProbeError, QuestionSetError, ResponseError) as error:
         console.print(f"{part} is left out: {error}", markup=False, highlight=False)
         return Found(probe=probe, seconds=time.perf_counter() - started, found=None, reason=str(error))
     return Found(probe=probe, seconds=time.perf_counter() - started, found=found)

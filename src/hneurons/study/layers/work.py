@@ -9,10 +9,12 @@ from pathlib import Path
 from hneurons.compliance.benchmark import Benchmark
 from hneurons.compliance.loading import load_benchmarks
 from hneurons.engine import Engine
+from hneurons.errors import NotEnoughDataError, ResponseError
 from hneurons.layers.answered import Answered, fork_of, segments, subject_of
 from hneurons.layers.settings import LayersSettings
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.probe import Probe
+from hneurons.progress import console
 from hneurons.questions.loading import rank
 from hneurons.study.asking import prompts_of, read_questions, read_responses
 from hneurons.study.evaluating import Fitted, fitted_detectors
@@ -54,7 +56,11 @@ class LayersWork:
     def answered(self, name: str, part: Part = "test", n_each: int | None = None) -> list[Answered]:
         """Judged answers of a set, at most `n_each` (the settings' own number) of either kind, in the order of keys.
 
-        Which ones does not depend on what else is asked, and a smaller number takes from those of a larger one.
+        Which ones does not depend on what else is asked, and a smaller number takes from those of a larger one. An
+        answer whose question does not stand in its prompt as it is has no segments and is left out, and told.
+
+        Raises:
+            NotEnoughDataError: that holds of every answer.
         """
         n = self.settings.n_each if n_each is None else n_each
         if (name, part, n) not in self._answered:
@@ -80,10 +86,15 @@ class LayersWork:
         questions = {question.id: question for question in read_questions(self.run, name)}
         prompts = {prompt.question_id: prompt.token_ids for prompt in prompts_of(self.run, name, self.model)}
         said = read_responses(self.run, name)
-        found = []
+        found, lost = [], ""
         for answer in chosen:
             question, response = questions[answer.question_id], said[answer.question_id][answer.sample]
             right = question.aliases[0] if answer.hallucinated and question.aliases else None
+            try:
+                parts = segments(tokenizer, prompts[question.id], question=question.text, subject=subject_of(question))
+            except ResponseError as error:  # a template or a tokenizer that changes what is asked
+                lost = str(error)
+                continue
             found.append(
                 Answered(
                     key=answer.key,
@@ -94,12 +105,15 @@ class LayersWork:
                     response_ids=response.token_ids,
                     answer=answer.answer,
                     hallucinated=answer.hallucinated,
-                    segments=segments(
-                        tokenizer, prompts[question.id], question=question.text, subject=subject_of(question)
-                    ),
+                    segments=parts,
                     fork=fork_of(tokenizer, response, answer.spans, answer.answer[0], right),
                     question=question,
                     text=response.text,
                 )
             )
+        if lost:
+            told = f"{len(chosen) - len(found)} of {len(chosen)} answers of {name} are left out: {lost}"
+            if not found:
+                raise NotEnoughDataError(told)
+            console.print(told, markup=False, highlight=False)
         return found
