@@ -16,7 +16,7 @@ from hneurons.report.layers.causality.carried import neuron_rows
 from hneurons.report.layers.causality.figures import illustrations
 from hneurons.report.layers.causality.maps import draw_maps, shaded
 from hneurons.report.layers.causality.reading import arrival, find_map, largest
-from hneurons.report.layers.causality.sentences import sentences
+from hneurons.report.layers.causality.sentences import headlines, sentences
 from hneurons.report.layers.causality.views import attribution_lines, head_lines
 from hneurons.report.look import DARK, LIGHT
 
@@ -155,3 +155,21 @@ def test_the_record_survives_json(found: Causality) -> None:
     assert read == found
     assert [each[:12] for each in sentences(read)] == [each[:12] for each in sentences(found)]
     assert grid([[1.0]]).value == ((1.0,),)
+
+
+def test_an_answer_that_arrives_after_the_last_layer_is_no_finding() -> None:
+    made = make_causality()
+    cut = [
+        each.model_copy(
+            update={
+                "effect": each.effect.model_copy(
+                    update={name: getattr(each.effect, name)[:3] for name in ("value", "low", "high")}
+                )
+            }
+        )
+        for each in made.tracing.maps
+    ]
+    found = made.model_copy(update={"tracing": made.tracing.model_copy(update={"maps": tuple(cut)})})
+    said = headlines(found)[0]
+    assert "half of it or more lies at the last token only after the last layer, 4.0% [−6.0, 14.0] one layer" in said
+    assert "from layer 2 on" in headlines(made)[0]

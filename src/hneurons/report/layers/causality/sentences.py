@@ -69,6 +69,9 @@ def _carried(found: Causality) -> list[str]:
         text += f" as the corruption, the residual stream after layer 0 brings back {listed(first)}"
         if there is None:
             text += "; half of the gap never comes back from the last token."
+        elif there and there == len(own.effect.value) - 1:  # where it is all of it, in any model
+            before = percent_estimate(_at(own, there - 1, "last"))
+            text += f"; half of it or more lies at the last token only after the last layer, {before} one layer before."
         else:
             text += (
                 f"; from layer {there} on half of it or more comes from the last token: "

@@ -60,8 +60,8 @@ def _costs(each: MethodFound) -> str:
     parts = []
     for name, change in (("right answers", each.correct.change), ("known questions right", each.known.change)):
         word = {-1: "lowers", 1: "raises", 0: "leaves"}[moves(change)]
-        tail = f"within their interval ({points_estimate(change)})" if word == "leaves" else points_estimate(change)
-        parts.append(f"{word} {name} {tail}")
+        within = "within their interval " if word == "leaves" else ""
+        parts.append(f"{word} {name} {within}({points_estimate(change)})")
     return " and ".join(parts)
 
 
