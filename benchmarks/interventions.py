@@ -130,7 +130,7 @@ def sweep(
             with scale_rows(model, scalings):
                 said["one pass"] = [own[0].token_ids for own in sample(model, variants, greedy)]
 
-        seconds = in_turn({"separate": separate, "one pass": one_pass}, max(3, args.repeats // 3), model)
+        seconds = in_turn({"separate": separate, "one pass": one_pass}, max(3, args.repeats // 3), model.device)
         equal = np.mean([a == b for a, b in zip(said["separate"], said["one pass"], strict=True)])
         middle, low, high = ratio(seconds["separate"], seconds["one pass"], 0)
         cpu = ratio(seconds["separate"], seconds["one pass"], 1)[0]
@@ -183,7 +183,7 @@ def overhead(model: LanguageModel, base: Path, rows: int, folder: Path, args: ar
         "gate": timed(model, lambda: gate(model, probe, threshold=1.0, alpha=2.0)),
         "gate, all": timed(model, lambda: gate(model, probe, threshold=-1.0, alpha=2.0)),
     }
-    seconds = in_turn(ways, args.repeats, model)
+    seconds = in_turn(ways, args.repeats, model.device)
     print(f"\n{model.name}: per generated token, {rows} rows, {args.threads} threads")
     print(f"{'':12}{'ms':>8}{'over bare':>11}{'quartiles':>18}{'CPU over bare':>15}{'quartiles':>18}")
     ratios = {}

@@ -102,7 +102,7 @@ def compared(
         "batched, all layers": batched("batched, all layers", False),
         "batched": batched("batched", True),
     }
-    seconds = in_turn(ways, args.repeats, model)
+    seconds = in_turn(ways, args.repeats, model.device)
     apart = max(float(np.abs(said[name] - said["loop"]).max()) for name in said)
     if apart > 1e-3 * max(1.0, float(np.abs(said["loop"]).max())) and args.dtype == "float32":
         raise SystemExit(f"the ways differ by {apart:.2g} in their logits; they cannot be compared")
