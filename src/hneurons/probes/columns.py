@@ -16,7 +16,8 @@ class Columns(Protocol):
     """A matrix (rows, neurons) that need not lie in memory.
 
     The path asks for two things: all columns once, block after block, and a few columns by number. Whatever holds the
-    matrix (an array here; files, half precision elsewhere) implements these and nothing else.
+    matrix (an array here, a file in `FileColumns`) implements these and nothing else. A block is valid until the next
+    one is asked for. Blocks are `block_width(rows)` wide wherever the matrix lies, so that sums come out alike.
     """
 
     @property
@@ -30,6 +31,18 @@ class Columns(Protocol):
         """The columns of these numbers, in this order, in float64 and Fortran order."""
 
 
+def block_width(rows: int) -> int:
+    """Columns of a block: about 4 MB of float32, which a core's cache holds."""
+    return max(16, (1 << 20) // max(1, rows))
+
+
+def refuse_not_finite(block: Float[np.ndarray, "rows width"], first: int) -> None:
+    """Raise a `ProbeError` that names the first neuron with a value that is not finite; `first` is the block's."""
+    if not np.isfinite(block).all():
+        column = first + int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
+        raise ProbeError(f"contributions of neuron {column} are not finite; leave out rows without a value")
+
+
 class ArrayColumns:
     """A matrix in memory, float32 or float64; copied only where it is not in Fortran order.
 
@@ -37,17 +50,15 @@ class ArrayColumns:
         ProbeError: the matrix is empty or holds a value that is not finite.
     """
 
-    def __init__(self, matrix: Float[np.ndarray, "rows neurons"], width: int = 4096) -> None:
+    def __init__(self, matrix: Float[np.ndarray, "rows neurons"], width: int | None = None) -> None:
         if matrix.dtype not in (np.float32, np.float64):
             matrix = matrix.astype(np.float32)
         if 0 in matrix.shape:
             raise ProbeError(f"the contributions are an empty matrix of shape {matrix.shape}; record some first")
         self._matrix = np.asfortranarray(matrix)
-        self._width = width
+        self._width = block_width(len(matrix)) if width is None else width
         for start, block in self.blocks():
-            if not np.isfinite(block).all():
-                column = start + int(np.flatnonzero(~np.isfinite(block).all(axis=0))[0])
-                raise ProbeError(f"contributions of neuron {column} are not finite; leave out rows without a value")
+            refuse_not_finite(block, start)
 
     @property
     def shape(self) -> tuple[int, int]:
