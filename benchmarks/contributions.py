@@ -2,14 +2,15 @@
 
     python benchmarks/contributions.py RUN       # take the statistics anew from a finished run
 
-`contributions.safetensors` holds what 512 neurons of Atlas (7.1M, the study of `hneurons demo`) did on its 2,400 training rows
-(600 hallucinated and 600 faithful answers, 1,200 other-token vectors): for each neuron the quantiles of its logarithm, and
-its loadings on the 50 leading factors of the normal scores; for each kind of row the mean and deviation of each factor.
+`contributions.safetensors` holds what 512 neurons of Atlas (7.1M, the study of `hneurons demo`) did on its 2,400
+training rows (600 hallucinated and 600 faithful answers, 1,200 other-token vectors): for each neuron the quantiles of
+its logarithm, and its loadings on the 50 leading factors of the normal scores; for each kind of row the mean and
+deviation of each factor.
 
 Neuron j of the made-up matrix copies one of the 512 at random: z = loadings . factors + noise, x = exp(quantile(z)). So
-columns have Atlas's skew and tails, are correlated through the factors, and differ between the kinds of rows as far as the
-factors do. A planted neuron's z is besides raised by `effect` in hallucinated rows: it is the only kind of neuron that knows
-more than the factors tell.
+columns have Atlas's skew and tails, are correlated through the factors, and differ between the kinds of rows as far as
+the factors do. A planted neuron's z is besides raised by `effect` in hallucinated rows: it is the only kind of neuron
+that knows more than the factors tell.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class MadeUp:
-    """Rows as of "3-vs-1": hallucinated answers, faithful ones, and as many other-token vectors as there are answers."""
+    """Rows as of "3-vs-1": hallucinated answers, faithful ones, and as many other-token vectors as answers."""
 
     hallucinated: np.ndarray
     is_other: np.ndarray
@@ -86,7 +87,8 @@ def make_up(neurons: int, responses: int = 2000, planted: int = 40, seed: int = 
     """`responses` answers, half of them hallucinated, and their other-token vectors."""
     random = np.random.default_rng(seed)
     statistics = load_file(STATISTICS)
-    kinds = np.repeat([0, 1, 2], [responses // 2, responses - responses // 2, responses])  # hallucinated, faithful, other
+    half = responses // 2
+    kinds = np.repeat([0, 1, 2], [half, responses - half, responses])  # hallucinated, faithful, other
     factors = random.standard_normal((len(kinds), FACTORS))
     factors = statistics["means"][kinds] + statistics["deviations"][kinds] * factors
     chosen = np.sort(random.choice(neurons, min(planted, neurons), replace=False))

@@ -74,7 +74,7 @@ class FileColumns:
             if path.stat().st_size != size:
                 raise ValueError(f"it has {path.stat().st_size} bytes and should have {size}")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptRunError(f"{path} is no matrix of columns ({error}); delete it to have it made again") from None
+            raise CorruptRunError(f"{path} is no matrix of columns ({error}); have it made again") from None
         return cls(path, rows, neurons, stored, 8 + length)
 
     @property
@@ -107,9 +107,9 @@ class FileColumns:
         taken = np.empty((len(indices), self._rows))
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
-        runs = np.flatnonzero(np.diff(ascending, prepend=-2) != 1)
+        ends = [*(np.flatnonzero(np.diff(ascending) != 1) + 1), len(ascending)] if len(ascending) else []
         with self.path.open("rb", buffering=0) as file:
-            for first, last in zip(runs, [*runs[1:], len(ascending)], strict=True):
+            for first, last in zip([0, *ends], ends, strict=False):
                 buffer = np.empty((last - first, self._rows), dtype=self._numpy)
                 self._fill(file, buffer, int(ascending[first]))
                 taken[order[first:last]] = buffer
@@ -123,11 +123,11 @@ class FileColumns:
     def _fill(self, file: Any, buffer: np.ndarray, first: int) -> np.ndarray:
         """Read columns from number `first` on into `buffer`: as many as it holds, or as there are."""
         part = buffer[: min(len(buffer), self._neurons - first)]
-        view, offset = memoryview(part).cast("B"), self._start + first * self._rows * self._item
+        view, offset = part.data.cast("B"), self._start + first * self._rows * self._item
         while len(view):
             n = os.preadv(file.fileno(), [view], offset)
             if n == 0:
-                raise CorruptRunError(f"{self.path} ends early; delete it to have it made again")
+                raise CorruptRunError(f"{self.path} ends early; have it made again")
             view, offset = view[n:], offset + n
         return part
 
@@ -167,23 +167,22 @@ def write_columns(
     header += b" " * (-len(header) % 8)
     exponents = np.zeros(neurons, dtype="<i2")
     done = 0
-    with atomic_path(path) as temporary:
-        with temporary.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for block in blocks:
-                if block.shape[0] != rows or done + block.shape[1] > neurons:
-                    raise ProbeError(f"columns {done} on have shape {block.shape} in a matrix of {(rows, neurons)}")
-                refuse_not_finite(block, done)
-                columns = np.ascontiguousarray(block.T, dtype=np.float32)
-                if stored == "float16":
-                    largest = np.abs(columns).max(axis=1)
-                    exponent = np.where(largest > 0, np.frexp(largest)[1] - _LARGEST, 0)
-                    exponents[done : done + len(columns)] = exponent
-                    columns = np.ldexp(columns, -exponent[:, None])
-                file.write(np.ascontiguousarray(columns, dtype=kind).data)
-                done += len(columns)
-            if done != neurons:
-                raise ProbeError(f"there are {done} columns for a matrix of {(rows, neurons)}")
-            file.write(exponents.data)
-            file.flush()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for block in blocks:
+            if block.shape[0] != rows or done + block.shape[1] > neurons:
+                raise ProbeError(f"columns {done} on have shape {block.shape} in a matrix of {(rows, neurons)}")
+            refuse_not_finite(block, done)
+            columns = np.ascontiguousarray(block.T, dtype=np.float32)
+            if stored == "float16":
+                largest = np.abs(columns).max(axis=1)
+                exponent = np.where(largest > 0, np.frexp(largest)[1] - _LARGEST, 0)
+                exponents[done : done + len(columns)] = exponent
+                columns = np.ldexp(columns, -exponent[:, None])
+            file.write(np.ascontiguousarray(columns, dtype=kind).data)
+            done += len(columns)
+        if done != neurons:
+            raise ProbeError(f"there are {done} columns for a matrix of {(rows, neurons)}")
+        file.write(exponents.data)
+        file.flush()
     return FileColumns.open(path)
