@@ -24,67 +24,56 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import platform
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import hneurons
+from figures import Figure, Setting, add_json, save
 from hneurons.contributions import Item, Recording, extract, plan_batches, record
 from hneurons.contributions.padding import pad
 from hneurons.contributions.recording import forward
-from hneurons.models.families import FAMILIES
 from hneurons.models.language_model import LanguageModel
+from random_models import SHAPES, random_llama
+from timing import Seconds, in_turn, median, ratio
 
-SHAPES = {
-    "toy": {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256, "vocab_size": 512, "heads": 4},
-    "7m": {"num_hidden_layers": 6, "hidden_size": 256, "intermediate_size": 1024, "vocab_size": 3072, "heads": 8},
-    "100m": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 2048, "vocab_size": 32000, "heads": 12},
-}
 MODES = ("bare", "bare-keep", "record", "record-hidden", "extract", "one-by-one")
 
 
 def load_model(args: argparse.Namespace) -> LanguageModel:
     if args.model:
         return hneurons.load(args.model, dtype=args.dtype, device=args.device)
-    shape = dict(SHAPES[args.shape])
-    heads = shape.pop("heads")
-    torch.manual_seed(0)
-    config = LlamaConfig(**shape, num_attention_heads=heads, num_key_value_heads=heads, tie_word_embeddings=True)
-    hf = LlamaForCausalLM(config).to(args.device, getattr(torch, args.dtype))
-    words = Tokenizer(WordLevel({"<pad>": 0}, unk_token="<pad>"))
-    return LanguageModel(
-        hf, PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>"), FAMILIES["llama"], name=args.shape
-    )
+    return random_llama(args.shape, dtype=args.dtype, device=args.device)
 
 
-def make_items(model: LanguageModel, args: argparse.Namespace) -> list[Item]:
-    """Random token ids in the lengths of short question answering: three responses in four are all answer."""
+def make_items(model: LanguageModel, n: int, prompt: tuple[int, int] = (16, 40), response: int = 6) -> list[Item]:
+    """Random token ids in the lengths of short question answering: three responses in four are all answer.
+
+    Args:
+        model: whose vocabulary they are of.
+        n: how many.
+        prompt: shortest and longest prompt.
+        response: longest response that is all answer; the others have up to three times as many tokens.
+    """
     draw = random.Random(0)
     vocabulary = model.hf.get_input_embeddings().num_embeddings
     items = []
-    for number in range(args.items):
-        n_prompt = draw.randint(*args.prompt)
+    for number in range(n):
+        n_prompt = draw.randint(*prompt)
         if draw.random() < 0.75:
-            n_response = draw.randint(1, args.response)
+            n_response = draw.randint(1, response)
             answer = tuple(range(n_response))
         else:
-            n_response = draw.randint(args.response, 3 * args.response)
+            n_response = draw.randint(response, 3 * response)
             start = draw.randrange(n_response - 1)
-            answer = tuple(range(start, min(n_response, start + args.response // 2)))
+            answer = tuple(range(start, min(n_response, start + response // 2)))
         ids = [draw.randrange(10, vocabulary) for _ in range(n_prompt + n_response)]
         items.append(Item(str(number), tuple(ids[:n_prompt]), tuple(ids[n_prompt:]), answer))
     return items
@@ -162,17 +151,6 @@ def runners(
     return dict(zip(MODES, (bare, bare_keep, recorded(plain), recorded(recording), extracted, naive), strict=True))
 
 
-def synchronised(run: Callable[[], None], device: torch.device) -> float:
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def resident(field: str) -> int:
     """VmRSS or VmHWM of this process in bytes (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -184,7 +162,7 @@ def resident(field: str) -> int:
 def measure_memory(mode: str, args: argparse.Namespace, folder: Path) -> int:
     """Peak memory of one run of `mode` beyond the loaded model, in this fresh process."""
     model = load_model(args)
-    items = make_items(model, args)
+    items = make_items(model, args.items, tuple(args.prompt), args.response)
     runners(model, items[:2], args, folder)[mode]()
     run = runners(model, items, args, folder)[mode]
     gc.collect()
@@ -216,9 +194,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="a toy model, few items and repeats")
+    add_json(parser)
     parser.add_argument("--child", choices=MODES, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.quick:
+        args.shape, args.items, args.repeats = "toy", 16, 2
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory(prefix="extraction-") as folder:
         if args.child:
@@ -229,73 +210,69 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, folder: Path) -> None:
     model = load_model(args)
-    items = make_items(model, args)
-    runs = runners(model, items, args, folder)
-    times: dict[str, list[float]] = {mode: [] for mode in MODES}
-    for repeat in range(-1, args.repeats):
-        for shift in range(len(MODES)):
-            mode = MODES[(shift + repeat) % len(MODES)]
-            seconds = synchronised(runs[mode], model.device)
-            if repeat >= 0:  # the first round warms up
-                times[mode].append(seconds)
+    items = make_items(model, args.items, tuple(args.prompt), args.response)
+    seconds = in_turn(runners(model, items, args, folder), args.repeats, model.device)
     memory: dict[str, int] = {}
     if not args.no_memory:
         for mode in MODES:
             command = [sys.executable, __file__, *sys.argv[1:], "--child", mode]
-            ran = subprocess.run(command, capture_output=True, text=True, check=True)
+            ran = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ran.returncode:
+                raise SystemExit(ran.stderr)
             memory[mode] = int(ran.stdout.split()[-1])
-    report(model, items, args, times, memory)
+    report(model, items, args, seconds, memory)
+    save(args.json, figures(seconds, memory, described(model, items, args)))
+
+
+def described(model: LanguageModel, items: list[Item], args: argparse.Namespace) -> dict[str, Setting]:
+    return {
+        "model": model.name,
+        "dtype": args.dtype,
+        "device": model.device.type,
+        "threads": torch.get_num_threads(),
+        "items": len(items),
+        "tokens": sum(len(item) for item in items),
+        "other": args.other,
+        "repeats": args.repeats,
+    }
+
+
+def figures(seconds: Seconds, memory: dict[str, int], settings: dict[str, Setting]) -> list[Figure]:
+    """Recording over both bare passes; one by one over recording; peak memory, as a ratio too."""
+    bare, keep = "the bare forward pass", "a bare pass that computes the needed logits only"
+    shown = {"record": "recording", "record-hidden": "recording with hidden states", "extract": "the same, on disk"}
+    found = []
+    for against, base in ((bare, "bare"), (keep, "bare-keep")):
+        for mode, what in shown.items():
+            goal = 1.05 if base == "bare" and mode != "extract" else None
+            found.append(Figure.of(ratio(seconds[mode], seconds[base]), what, against, at_most=goal, **settings))
+    faster = ratio(seconds["one-by-one"], seconds["record-hidden"])
+    what = "one sample at a time, all layers stacked"
+    found.append(Figure.of(faster, what, "recording with hidden states", at_least=15, **settings))
+    if memory:
+        values = {"value": memory["record-hidden"] / memory["bare"], "settings": settings}
+        mib = f"{memory['record-hidden'] / 2**20:.0f} against {memory['bare'] / 2**20:.0f} MiB above the model"
+        found.append(Figure(what="peak memory of recording with hidden states", against=bare, note=mib, **values))
+    return found
 
 
 def report(
-    model: LanguageModel,
-    items: list[Item],
-    args: argparse.Namespace,
-    times: dict[str, list[float]],
-    memory: dict[str, int],
+    model: LanguageModel, items: list[Item], args: argparse.Namespace, seconds: Seconds, memory: dict[str, int]
 ) -> None:
     batches = plan_batches(items, max_tokens=args.max_tokens, max_items=args.max_items)
     padded = [pad(batch, Recording(other=args.other), model.pad_id) for batch in batches]
-    reads = max(batch.reads.numel() for batch in padded)
-
-    def ratio(mode: str, base: str) -> float:
-        return statistics.median(mine / theirs for mine, theirs in zip(times[mode], times[base], strict=True))
-
-    result = {
-        "model": model.name,
-        "parameters": sum(parameter.numel() for parameter in model.hf.parameters()),
-        "dtype": args.dtype,
-        "device": torch.cuda.get_device_name() if model.device.type == "cuda" else platform.processor() or "cpu",
-        "threads": torch.get_num_threads(),
-        "items": len(items),
-        "batches": len(batches),
-        "tokens": sum(len(item) for item in items),
-        "tokens_padded": sum(batch.input_ids.numel() for batch in padded),
-        "other": args.other,
-        "one_layer_of_one_batch_bytes": reads * model.n_neurons * 4,
-        "seconds": {mode: statistics.median(values) for mode, values in times.items()},
-        "over_bare": {mode: ratio(mode, "bare") for mode in MODES},
-        "over_bare_keep": {mode: ratio(mode, "bare-keep") for mode in MODES},
-        "times_faster_than_one_by_one": {mode: ratio("one-by-one", mode) for mode in MODES},
-        "peak_bytes": memory,
-    }
-    print(
-        f"{result['model']}: {result['parameters'] / 1e6:.1f}M parameters, {args.dtype}, {result['device']},", end=" "
-    )
-    print(
-        f"{result['threads']} threads; {len(items)} items in {len(batches)} batches, {result['tokens']} tokens", end=" "
-    )
-    print(f"({result['tokens_padded']} padded), other={args.other}, {args.repeats} repeats")
+    device = torch.cuda.get_device_name() if model.device.type == "cuda" else "CPU"
+    print(f"{model.name}, {args.dtype}, {device}, {torch.get_num_threads()} threads;", end=" ")
+    print(f"{len(items)} items in {len(batches)} batches, {sum(len(item) for item in items)} tokens", end=" ")
+    print(f"({sum(batch.input_ids.numel() for batch in padded)} padded), other={args.other}, {args.repeats} repeats")
     print(f"{'':14}{'seconds':>9}{'/ bare':>9}{'/ keep':>9}{'faster':>9}{'peak MiB':>10}")
     for mode in MODES:
+        over_bare, over_keep = (ratio(seconds[mode], seconds[base])[0] for base in ("bare", "bare-keep"))
+        faster = ratio(seconds["one-by-one"], seconds[mode])[0]
         peak = f"{memory[mode] / 2**20:10.1f}" if memory else f"{'-':>10}"
-        print(
-            f"{mode:14}{result['seconds'][mode]:9.3f}{result['over_bare'][mode]:9.3f}"
-            f"{result['over_bare_keep'][mode]:9.3f}{result['times_faster_than_one_by_one'][mode]:9.1f}{peak}"
-        )
+        print(f"{mode:14}{median(seconds[mode]):9.3f}{over_bare:9.3f}{over_keep:9.3f}{faster:9.1f}{peak}")
+    reads = max(batch.reads.numel() for batch in padded)
     print(f"the read positions of one layer of the largest batch: {reads * model.n_neurons * 4 / 2**20:.1f} MiB")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -35,46 +34,48 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import hneurons
+from figures import Figure, Setting, add_json, save
 from hneurons.interventions import Scaling, gate, scale, scale_rows
 from hneurons.interventions.export import export
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.probe import Probe, ProbeCard, Provenance, WeightedNeuron
 from hneurons.questions import PromptFormat, load_questions
 from hneurons.responses.sampling import Prompt, Sampling, sample
-from timing import in_turn, ratio
+from random_models import SHAPES, called, save_random
+from timing import CPU, WALL, in_turn, median, ratio
 
 ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-SHAPES = {
-    "toy": {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256, "vocab_size": 512, "heads": 4},
-    "100m": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 2048, "vocab_size": 32000, "heads": 12},
+AT_MOST = 1.03
+"""Time per generated token over the bare model that a hook may take."""
+
+SHOWN = {
+    "bare again": "the bare model again",
+    "exported": "the exported model",
+    "gate": "`gate`, nothing above its threshold",
+    "gate, all": "`gate`, everything above it",
 }
 
 
 def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
-    result: dict[str, object] = {"threads": args.threads, "repeats": args.repeats, "neurons": args.neurons}
+    found: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="interventions-") as folder:
         base = Path(folder) / "base"
         save_random(base, args.shape)
         made = hneurons.load(str(base), device=args.device, dtype=args.dtype)
-        made.name = f"a random Llama of {sum(p.numel() for p in made.hf.parameters()) / 1e6:.0f}M parameters"
+        made.name = called(made)
         if "sweep" in args.part:
             bundled = hneurons.load(args.model, device=args.device, dtype=args.dtype)
             questions = asked(bundled, args.questions, max(args.prompts))
-            result["sweep"] = [
-                *sweep(bundled, questions, args.prompts, args),
-                *sweep(made, random_prompts(made, max(args.random_prompts)), args.random_prompts, args),
-            ]
+            found += sweep(bundled, questions, args.prompts, args)
+            found += sweep(made, random_prompts(made, max(args.random_prompts)), args.random_prompts, args)
         if "overhead" in args.part:
-            result["overhead"] = [overhead(made, base, rows, Path(folder), args) for rows in args.rows]
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
+            for rows in args.rows:
+                found += overhead(made, base, rows, Path(folder), args)
+    save(args.json, found)
 
 
 def parse() -> argparse.Namespace:
@@ -94,7 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     parser.add_argument("--quick", action="store_true", help="a toy model, few prompts and repeats")
     args = parser.parse_args()
     if args.quick:
@@ -105,7 +106,7 @@ def parse() -> argparse.Namespace:
 
 def sweep(
     model: LanguageModel, prompts: Sequence[Prompt], sizes: Sequence[int], args: argparse.Namespace
-) -> list[dict[str, object]]:
+) -> list[Figure]:
     """Seconds of separate runs over those of one pass, for every number of prompts."""
     neurons = some_neurons(model, args.neurons)
     greedy = Sampling(n_samples=1, temperature=0.0, max_new_tokens=args.new_tokens)
@@ -132,27 +133,22 @@ def sweep(
 
         seconds = in_turn({"separate": separate, "one pass": one_pass}, max(3, args.repeats // 3), model.device)
         equal = np.mean([a == b for a, b in zip(said["separate"], said["one pass"], strict=True)])
-        middle, low, high = ratio(seconds["separate"], seconds["one pass"], 0)
-        cpu = ratio(seconds["separate"], seconds["one pass"], 1)[0]
+        middle, low, high = ratio(seconds["separate"], seconds["one pass"])
+        cpu = ratio(seconds["separate"], seconds["one pass"], CPU)[0]
         if not found:
             print(f"\n{model.name}: separate runs over one pass, {len(ALPHAS)} alphas, {args.threads} threads")
             print(f"{'prompts':>8}{'rows':>6}{'faster':>8}{'quartiles':>16}{'CPU':>7}{'equal answers':>15}")
         print(
             f"{size:8}{len(variants):6}{middle:8.2f}{f'{low:.2f} to {high:.2f}':>16}{cpu:7.2f}{equal:15.1%}", flush=True
         )
-        found.append(
-            {
-                "model": model.name,
-                "prompts": size,
-                "ratio": (middle, low, high),
-                "cpu_ratio": cpu,
-                "equal": float(equal),
-            }
-        )
+        settings = described(model, args) | {"new tokens": args.new_tokens}
+        what = f"one run for each of {len(ALPHAS)} alphas, {size} {'prompt' if size == 1 else 'prompts'}"
+        note = f"{equal:.1%} of the answers are equal"
+        found.append(Figure.of((middle, low, high), what, "one pass of all of them", note=note, **settings))
     return found
 
 
-def overhead(model: LanguageModel, base: Path, rows: int, folder: Path, args: argparse.Namespace) -> dict[str, object]:
+def overhead(model: LanguageModel, base: Path, rows: int, folder: Path, args: argparse.Namespace) -> list[Figure]:
     """Seconds per generated token over those of the bare model, for every way."""
     neurons = some_neurons(model, args.neurons)
     probe = some_probe(model, neurons)
@@ -186,14 +182,23 @@ def overhead(model: LanguageModel, base: Path, rows: int, folder: Path, args: ar
     seconds = in_turn(ways, args.repeats, model.device)
     print(f"\n{model.name}: per generated token, {rows} rows, {args.threads} threads")
     print(f"{'':12}{'ms':>8}{'over bare':>11}{'quartiles':>18}{'CPU over bare':>15}{'quartiles':>18}")
-    ratios = {}
+    settings = described(model, args) | {"rows": rows, "new tokens": args.new_tokens, "neurons": args.neurons}
+    found = []
     for name in ways:
-        (wall, low, high), (cpu, cpu_low, cpu_high) = (ratio(seconds[name], seconds["bare"], k) for k in (0, 1))
-        each = 1000 * float(np.median([wall for wall, _ in seconds[name]])) / tokens
+        (wall, low, high), (cpu, cpu_low, cpu_high) = (ratio(seconds[name], seconds["bare"], k) for k in (WALL, CPU))
+        each = 1000 * median(seconds[name]) / tokens
         spread, cpu_spread = f"{low:.3f} to {high:.3f}", f"{cpu_low:.3f} to {cpu_high:.3f}"
         print(f"{name:12}{each:8.2f}{wall:11.3f}{spread:>18}{cpu:15.3f}{cpu_spread:>18}", flush=True)
-        ratios[name] = {"ms": each, "wall": (wall, low, high), "cpu": (cpu, cpu_low, cpu_high)}
-    return {"model": model.name, "rows": rows, "over_bare": ratios}
+        if name != "bare":
+            goal = AT_MOST if name in ("scale", "scale_rows", "exported") else None
+            what = f"time per generated token: {SHOWN.get(name, f'`{name}`')}"
+            found.append(Figure.of((wall, low, high), what, "the bare model", at_most=goal, **settings))
+    return found
+
+
+def described(model: LanguageModel, args: argparse.Namespace) -> dict[str, Setting]:
+    """What a figure of `model` depends on."""
+    return {"model": model.name, "dtype": args.dtype, "device": model.device.type, "threads": args.threads}
 
 
 def some_neurons(model: LanguageModel, n: int) -> tuple[tuple[int, int], ...]:
@@ -235,20 +240,6 @@ def random_prompts(model: LanguageModel, n: int) -> list[Prompt]:
     """Random tokens in the lengths of short questions."""
     draw, rows = random.Random(0), model.hf.get_input_embeddings().num_embeddings
     return [Prompt(f"q{k}", tuple(draw.randrange(1, rows) for _ in range(draw.randint(16, 40)))) for k in range(n)]
-
-
-def save_random(directory: Path, shape: str) -> None:
-    """A Llama with random weights, and a tokenizer with a word for every token and no end of text."""
-    settings = dict(SHAPES[shape])
-    heads = settings.pop("heads")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        **settings, num_attention_heads=heads, num_key_value_heads=heads, tie_word_embeddings=True, pad_token_id=0,
-        bos_token_id=None, eos_token_id=None,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(directory)
-    words = Tokenizer(WordLevel({"<pad>": 0} | {f"w{k}": k for k in range(1, config.vocab_size)}, unk_token="<pad>"))
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>").save_pretrained(directory)
 
 
 if __name__ == "__main__":

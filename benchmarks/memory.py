@@ -19,15 +19,13 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-SHAPES = {
-    "toy": {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256, "vocab_size": 512, "heads": 4},
-    "7m": {"num_hidden_layers": 6, "hidden_size": 256, "intermediate_size": 1024, "vocab_size": 3072, "heads": 4},
-    "100m": {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 2048, "vocab_size": 32000, "heads": 12},
-}
+from figures import Figure, add_json, save
+from random_models import SHAPES, random_config
+from timing import spread
+
 WAYS = ("given back", "kept", "given back again")
 
 
@@ -46,15 +44,17 @@ def main() -> None:
             faults[way].append(found["faults"])
     print(f"Llama {args.shape}, {args.rows} rows of {args.tokens} tokens a pass, {args.threads} threads")
     print(f"{'':18}{'rows/s':>9}{'faults a pass':>15}{'time over given back':>22}{'quartiles':>18}")
-    result = {}
+    found = []
     for way in WAYS:
-        each = np.divide(seconds[way], seconds["given back"])
-        low, middle, high = (float(q) for q in np.quantile(each, (0.25, 0.5, 0.75)))
+        middle, low, high = spread(np.divide(seconds[way], seconds["given back"]))
         rate, pages = args.rows / float(np.median(seconds[way])), float(np.median(faults[way]))
         print(f"{way:18}{rate:9.1f}{pages:15.0f}{middle:22.3f}{f'{low:.3f} to {high:.3f}':>18}")
-        result[way] = {"rows_per_second": rate, "faults": pages, "ratio": (middle, low, high)}
-    if args.json:
-        args.json.write_text(json.dumps({**vars(args), "json": None, "ways": result}, indent=2) + "\n")
+        if way != "given back":
+            what = "time of a pass, freed memory " + ("kept" if way == "kept" else "given back, another process")
+            note = f"{pages:.0f} page faults a pass"
+            settings = {name: getattr(args, name) for name in ("shape", "rows", "tokens", "passes", "threads")}
+            found.append(Figure.of((middle, low, high), what, "given back", note=note, **settings))
+    save(args.json, found)
 
 
 def parse() -> argparse.Namespace:
@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--passes", type=int, default=20, help="in each process, after half as many that warm up")
     parser.add_argument("--repeats", type=int, default=7, help="processes of each way")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     parser.add_argument("--quick", action="store_true", help="a toy model, few passes and repeats")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -90,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     import resource
 
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     from hneurons.memory import keep_freed_memory
 
@@ -98,10 +98,9 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         raise SystemExit("this allocator cannot be told to keep what is freed (glibc can)")
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    settings = dict(SHAPES[args.shape])
-    heads = settings.pop("heads")
-    model = LlamaForCausalLM(LlamaConfig(**settings, num_attention_heads=heads, num_key_value_heads=heads)).eval()
-    ids = torch.randint(1, settings["vocab_size"], (args.rows, args.tokens))
+    config = random_config(args.shape)
+    model = LlamaForCausalLM(config).eval()
+    ids = torch.randint(1, config.vocab_size, (args.rows, args.tokens))
     seconds, before = [], 0
     with torch.inference_mode():
         for turn in range(-(args.passes // 2), args.passes):

@@ -18,7 +18,6 @@ disturbs.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -28,11 +27,12 @@ import numpy as np
 import torch
 
 import hneurons
+from figures import Figure, add_json, save
 from hneurons.layers.causality.inputs import Input, last_logits
 from hneurons.layers.causality.patching import Patch, Place, patched
 from hneurons.models.language_model import LanguageModel
-from interventions import SHAPES, save_random
-from timing import in_turn, ratio
+from random_models import SHAPES, called, save_random
+from timing import CPU, WALL, in_turn, median, ratio
 
 ANSWERS = (5, 6)
 
@@ -41,15 +41,14 @@ def main() -> None:
     args = parse()
     torch.set_num_threads(args.threads)
     bundled = hneurons.load(args.model, device=args.device, dtype=args.dtype)
-    found = [compared(bundled, args.prompts, args.tokens, range(args.tokens), args)]
+    found = compared(bundled, args.prompts, args.tokens, range(args.tokens), args)
     with tempfile.TemporaryDirectory(prefix="patching-") as folder:
         save_random(Path(folder), args.shape)
         made = hneurons.load(folder, device=args.device, dtype=args.dtype)
-        made.name = f"a random Llama of {sum(p.numel() for p in made.hf.parameters()) / 1e6:.0f}M parameters"
+        made.name = called(made)
         few = np.linspace(0, args.tokens - 1, args.random_positions).astype(int)
-        found.append(compared(made, 1, args.tokens, [int(position) for position in few], args))
-    if args.json:
-        args.json.write_text(json.dumps({"threads": args.threads, "found": found}, indent=2) + "\n")
+        found += compared(made, 1, args.tokens, [int(position) for position in few], args)
+    save(args.json, found)
 
 
 def parse() -> argparse.Namespace:
@@ -66,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     parser.add_argument("--quick", action="store_true", help="a toy model, one pair and two repeats")
     args = parser.parse_args()
     if args.quick:
@@ -76,7 +75,7 @@ def parse() -> argparse.Namespace:
 
 def compared(
     model: LanguageModel, n_pairs: int, length: int, positions: Sequence[int], args: argparse.Namespace
-) -> dict[str, object]:
+) -> list[Figure]:
     """Seconds of the loop over those of both other ways."""
     inputs = some_inputs(model, 2 * n_pairs, length)
     patches = [
@@ -111,14 +110,18 @@ def compared(
         f"so {len(patches)} passes of the loop; {args.threads} threads"
     )
     print(f"{'':22}{'seconds':>9}{'fewer by':>10}{'quartiles':>18}{'CPU':>8}{'quartiles':>18}")
-    ratios = {}
+    settings = {"model": model.name, "patches": len(patches), "rows to a pass": args.rows, "threads": args.threads}
+    found = []
     for name in ways:
-        (wall, low, high), (cpu, cpu_low, cpu_high) = (ratio(seconds["loop"], seconds[name], k) for k in (0, 1))
-        each = float(np.median([wall for wall, _ in seconds[name]]))
+        (wall, low, high), (cpu, cpu_low, cpu_high) = (ratio(seconds["loop"], seconds[name], k) for k in (WALL, CPU))
         spread, cpu_spread = f"{low:.2f} to {high:.2f}", f"{cpu_low:.2f} to {cpu_high:.2f}"
-        print(f"{name:22}{each:9.2f}{wall:10.2f}{spread:>18}{cpu:8.2f}{cpu_spread:>18}", flush=True)
-        ratios[name] = {"seconds": each, "wall": (wall, low, high), "cpu": (cpu, cpu_low, cpu_high)}
-    return {"model": model.name, "patches": len(patches), "apart": apart, "loop_over": ratios}
+        print(f"{name:22}{median(seconds[name]):9.2f}{wall:10.2f}{spread:>18}{cpu:8.2f}{cpu_spread:>18}", flush=True)
+        if name != "loop":
+            against = "the same, many patches to a pass" + (", all layers run" if name != "batched" else "")
+            goal = 5.0 if name == "batched" else None
+            what = "one whole pass for each patch"
+            found.append(Figure.of((wall, low, high), what, against, at_least=goal, **settings))
+    return found
 
 
 @torch.no_grad()
