@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from figures import Figure, add_json, save
 from hneurons.compliance.second_answers import SecondAnswer, second_answer
 from hneurons.questions.question import Question
 from hneurons.responses.judging import judge
@@ -303,19 +304,75 @@ def print_pushback(rows: Sequence[Pushed], show: int) -> None:
         print(f"  first: {row.first[:150]}\n  then:  {row.reply[:300]}")
 
 
+def judging_figures(rows: Sequence[Judged]) -> list[Figure]:
+    """Agreement and false acceptances of each system, over all answers."""
+    found = []
+    for system in SYSTEMS:
+        chosen = [row for row in rows if row.system == system]
+        ours, plain = agreement(chosen, lambda r: r.ours), agreement(chosen, lambda r: r.plain)
+        settings = {"system": system, "answers": len(chosen)}
+        note = f"a plain rule agrees in {100 * plain['agreement']:.1f}%"
+        values = {"against": "human verdicts", "unit": "%", "settings": settings}
+        found += [
+            Figure(what="judging agrees", value=100 * ours["agreement"], note=note, **values),
+            Figure(what="judging accepts what a person rejects", value=100 * ours["false_acceptances"], **values),
+        ]
+    return found
+
+
+def span_figures(rows: Sequence[Marked]) -> list[Figure]:
+    """Token F1 and exact spans, of all answers."""
+    ours, trimmed = span_scores(rows, lambda row: row.ours), span_scores(rows, lambda row: row.trimmed)
+    shown = {"against": "the tokens that GPT-4o marked", "settings": {"answers": len(rows)}}
+    f1_note, exact_note = f"trimming alone {trimmed['f1']:.3f}", f"trimming alone {100 * trimmed['exact']:.1f}%"
+    return [
+        Figure(what="answer spans, token F1", value=ours["f1"], unit="", note=f1_note, **shown),
+        Figure(what="answer spans, exact", value=100 * ours["exact"], unit="%", note=exact_note, **shown),
+    ]
+
+
+def pushback_figures(rows: Sequence[Pushed]) -> list[Figure]:
+    """Agreement on second answers, on both halves of the questions."""
+    found = []
+    for half in HALVES:
+        chosen = [row for row in rows if row.part == half]
+        agreed, beyond = kappa([(row.right, row.ours == "right") for row in chosen])
+        note = f"kappa {beyond:.3f}" + (", the half that the rules were made on" if half == HALVES[0] else "")
+        found.append(
+            Figure(
+                what=f"second answers agree, {half}",
+                against="a language model's verdicts",
+                value=100 * agreed,
+                unit="%",
+                note=note,
+                settings={"replies": len(chosen)},
+            )
+        )
+    return found
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with the cases")
     parser.add_argument("--show", type=int, default=0, help="how many differing cases to print for each table")
+    add_json(parser)
     options = parser.parse_args()
+    found: list[Figure] = []
     if (people := options.data / "human-judged" / "evouna_tq.json").exists():
-        print_judging(list(judged_by_people(people)), options.show)
+        judged = list(judged_by_people(people))
+        print_judging(judged, options.show)
+        found += judging_figures(judged)
     for path in sorted((options.data / "h-neurons-examples").glob("*answer_tokens*.jsonl")):
-        print_spans(list(marked_by_a_model(path)), options.show)
+        marked = list(marked_by_a_model(path))
+        print_spans(marked, options.show)
+        found += span_figures(marked)
     for path in sorted((options.data / "ten-samples").glob("*.jsonl")):
         print_samples(path)
     for path in sorted((options.data / "pushback").glob("*.jsonl")):
-        print_pushback(list(after_a_challenge(path)), options.show)
+        pushed = list(after_a_challenge(path))
+        print_pushback(pushed, options.show)
+        found += pushback_figures(pushed)
+    save(options.json, found)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ directory (`--directory` puts it on another disk). What is compared:
     drift         `distances` on the same files
     drift, half   `distances` on the first half of the layers, same files
 
-They take turns; medians over the repeats. Before each turn the files are dropped from the page cache ("cold"); then
-they are left in it ("warm"). Memory is the highest resident memory of a process of its own that opens both models and
-does `drift` with 100 H-Neurons and all its tests, in total and above what it held before the first read. Linux only.
+They take turns; medians over the repeats, of ratios within each. Before each turn the files are dropped from the page
+cache ("cold"); then they are left in it ("warm"). Memory is the highest resident memory of a process of its own that
+opens both models and does `drift` with 100 H-Neurons and all its tests, in total and above what it held before the
+first read. Linux only.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from figures import Figure, Setting, add_json, save
 from hneurons.models.stored import StoredModel, open_stored
 from hneurons.origins.drift import distances, drift
+from timing import Seconds, median, ratio, timed
 
 VOCABULARY = 8000
 BUFFER = 4 * 1024**2
@@ -127,32 +129,31 @@ def status(name: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
-def times(directory: Path, repeats: int, cold: bool) -> tuple[dict[str, float], bool]:
-    """Seconds of each way, and whether the page cache was emptied before each turn."""
+def times(directory: Path, repeats: int, cold: bool) -> tuple[Seconds, bool]:
+    """Seconds of each way in each repeat, and whether the page cache was emptied before each turn."""
     pair, half = ([open_stored(directory / f"{name}{end}") for name in ("base", "tuned")] for end in ("", "-half"))
-    run = {
+    run: dict[str, Callable[[], object]] = {
         "read": lambda: read_plainly(pair),
         "drift": lambda: distances(*pair),
         "drift, half": lambda: distances(*half),
     }
-    seconds: dict[str, list[float]] = {way: [] for way in run}
+    seconds: Seconds = {way: [] for way in run}
     emptied = cold
     read_plainly(pair)
     for _ in range(repeats):
         for way, do in run.items():
             emptied = emptied and drop(directory)
-            start = time.perf_counter()
-            do()
-            seconds[way].append(time.perf_counter() - start)
-    return {way: statistics.median(each) for way, each in seconds.items()}, emptied
+            seconds[way].append(timed(do))
+    return seconds, emptied
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gb", type=float, default=1.0, help="size of each model's files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where to put the models; the system's temporary directory")
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    add_json(parser)
     args = parser.parse_args()
     if args.memory:
         print(json.dumps(memory(args.directory)))
@@ -162,21 +163,45 @@ def main() -> None:
         layers = write_pair(directory, args.gb)
         size = sum(file.stat().st_size for file in (directory / "base").glob("*.safetensors"))
         command = [sys.executable, __file__, "--memory", "--directory", temporary]
-        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        print(
-            f"two models of {size / 1e9:.2f} GB, {layers} layers; {found['bytes'] / 1e9:.2f} GB of projections are read"
-        )
-        above = found["peak"] - found["before"]
-        print(f"peak memory {found['peak'] / 1e9:.2f} GB in total, {above / 1e6:.0f} MB above what was there before")
+        used = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        settings = {"models": f"two of {size / 1e9:.2f} GB", "layers": layers, "threads": torch.get_num_threads()}
+        found = [in_memory(used, size, settings)]
         for cold in (True, False):
-            seconds, emptied = times(directory, args.repeats, cold)
-            print("\ncold" if emptied else "\nwarm" if not cold else "\nwarm (the page cache could not be emptied)")
-            for way, each in seconds.items():
-                part = layers // 2 / layers if way == "drift, half" else 1
-                print(f"  {way:12s} {each:7.2f} s  {part * found['bytes'] / each / 1e9:6.2f} GB/s")
-            print(f"  drift over read: {seconds['drift'] / seconds['read']:.2f}")
-            growth = seconds["drift"] / seconds["drift, half"]
-            print(f"  {layers / (layers // 2):.2f} times the layers take {growth:.2f} times as long")
+            found += in_time(directory, args.repeats, cold, layers, used["bytes"], settings)
+    save(args.json, found)
+
+
+def in_memory(used: dict[str, int], size: int, settings: dict[str, Setting]) -> Figure:
+    """Peak memory of the process over the size of one model's files."""
+    above = f"{(used['peak'] - used['before']) / 1e6:.0f} MB above what was there before"
+    print(f"{settings['models']}, {settings['layers']} layers; {used['bytes'] / 1e9:.2f} GB of projections are read")
+    print(f"peak memory {used['peak'] / 1e9:.2f} GB in total, {above}")
+    return Figure(
+        what="peak memory of the process", against="", value=used["peak"] / 1e9, unit="GB", at_most=1.5,
+        settings=settings, note=f"{above}; each model's files have {size / 1e9:.2f} GB",
+    )  # fmt: skip
+
+
+def in_time(
+    directory: Path, repeats: int, cold: bool, layers: int, n_bytes: int, settings: dict[str, Setting]
+) -> list[Figure]:
+    """Seconds over plainly reading the bytes, and how they grow with the layers."""
+    seconds, emptied = times(directory, repeats, cold)
+    where = "cold" if emptied else "warm" if not cold else "warm, for the page cache could not be emptied"
+    print(f"\n{where}")
+    for way, each in seconds.items():
+        part = layers // 2 / layers if way == "drift, half" else 1
+        print(f"  {way:12s} {median(each):7.2f} s  {part * n_bytes / median(each) / 1e9:6.2f} GB/s")
+    more = layers / (layers // 2)
+    over_read, growth = ratio(seconds["drift"], seconds["read"]), ratio(seconds["drift"], seconds["drift, half"])
+    print(f"  drift over read: {over_read[0]:.2f}")
+    print(f"  {more:.2f} times the layers take {growth[0]:.2f} times as long")
+    speed = f"{n_bytes / median(seconds['read']) / 1e9:.2f} GB/s read"
+    grown, low, high = (taken / more for taken in growth)
+    return [
+        Figure.of(over_read, f"time, files {where}", "plainly reading the same bytes", note=speed, **settings),
+        Figure.of((grown, low, high), f"time per layer, files {where}", "half of the layers", at_most=1.1, **settings),
+    ]
 
 
 if __name__ == "__main__":

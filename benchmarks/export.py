@@ -64,13 +64,15 @@ def main() -> None:
     parser.add_argument("--alphas", type=float, nargs="+", default=[0.0, 0.5, 1.5, 2.0, 3.0])
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--plain", help="answer with the model there; for this program's own use")
+    parser.add_argument("--plain", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     if arguments.plain:
         plain(arguments.plain, arguments.dtype)
         return
 
     import hneurons
+    from figures import Figure, save
     from hneurons.interventions import scale
     from hneurons.interventions.export import export
     from hneurons.models.source import find_source
@@ -86,6 +88,8 @@ def main() -> None:
     intact = answers(model.hf, prompts)
     base = in_plain_transformers(find_source(name).location, arguments.dtype, prompts)
     print(f"{len(neurons)} neurons of {name}, {len(prompts)} prompts, {arguments.dtype}")
+    settings = {"model": name, "neurons": len(neurons), "prompts": len(prompts), "dtype": arguments.dtype}
+    figures = []
     print("alpha  equal to hooked  differ from base  rounding  export s  ms a token (base)")
     for alpha in arguments.alphas:
         with tempfile.TemporaryDirectory() as folder:
@@ -102,6 +106,18 @@ def main() -> None:
             f"  {seconds:8.2f}  {1000 * found['seconds']:.3f} ({1000 * base['seconds']:.3f})",
             flush=True,
         )
+        said = {"at_least": len(prompts)} if arguments.dtype == "float32" else {}
+        figures += [
+            Figure(
+                what=f"equal answers in plain transformers, alpha {alpha:g}", against="the hooked model", value=equal,
+                unit=f"of {len(prompts)}", note=f"{changed} differ from the base model's", settings=settings, **said,
+            ),
+            Figure(
+                what=f"time per token, alpha {alpha:g}", against="the base model", settings=settings,
+                value=found["seconds"] / base["seconds"], note="one run of each, in a process of its own",
+            ),
+        ]  # fmt: skip
+    save(arguments.json, figures)
 
 
 if __name__ == "__main__":

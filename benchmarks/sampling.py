@@ -3,7 +3,8 @@
     python benchmarks/sampling.py --model atlas-7m-instruct --questions atlas/cities
     python benchmarks/sampling.py --random           # a random model of that size, where there is no other
 
-Both get the same prompts in the same batches, in turn, `--repeats` times; the median of the seconds is printed.
+Both get the same prompts in the same batches, in turn, `--repeats` times after one that warms up; the median of the
+seconds is printed.
 Tokens are counted where they enter the model, padding included, for both. `generate` is timed alone; tree sampling
 with the decoding of the texts and of the character offsets.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +23,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import hneurons
+from figures import Figure, add_json, save
 from hneurons.models.language_model import LanguageModel
 from hneurons.questions import PromptFormat, load_questions
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
+from timing import in_turn, median, ratio
 
 
 def main() -> None:
@@ -47,12 +49,27 @@ def main() -> None:
     def generate() -> list[int]:
         return [distinct for batch in theirs for distinct in generated(model, batch, sampling)]
 
-    results = compare(model, {"generate": generate, "tree": tree}, arguments.repeats)
+    found = compare(model, {"generate": generate, "tree": tree}, arguments.repeats)
     print(f"{model.name}: {len(prompts)} questions, {sampling.n_samples} samples each, batches of {arguments.batch}")
-    for name, (tokens, seconds, distinct) in results.items():
-        print(f"{name:10} {tokens:10,} tokens forwarded {seconds:8.2f} s {distinct:8.2f} distinct responses a question")
-    (theirs_tokens, theirs_seconds, _), (our_tokens, our_seconds, _) = results.values()
-    print(f"{'ratio':10} {theirs_tokens / our_tokens:10.2f} {'':16} {theirs_seconds / our_seconds:8.2f}")
+    for name, (tokens, seconds, distinct) in found.items():
+        print(f"{name:10} {tokens:10,} tokens forwarded {median(seconds):8.2f} s", end=" ")
+        print(f"{distinct:8.2f} distinct responses a question")
+    (their_tokens, theirs, _), (our_tokens, own, distinct) = found["generate"], found["tree"]
+    faster, fewer = ratio(theirs, own), their_tokens / our_tokens
+    print(f"{'ratio':10} {fewer:10.2f} {'':16} {faster[0]:8.2f}")
+    settings = {
+        "model": model.name, "questions": len(prompts), "samples": sampling.n_samples, "new tokens": cap,
+        "batch": arguments.batch, "threads": torch.get_num_threads(), "repeats": arguments.repeats,
+    }  # fmt: skip
+    note = f"{distinct:.1f} distinct of {sampling.n_samples}"
+    what, against = f"`generate(num_return_sequences={sampling.n_samples})`", "the tree"
+    save(
+        arguments.json,
+        [
+            Figure.of(faster, f"seconds: {what}", against, at_least=6, note=note, **settings),
+            Figure(what=f"tokens forwarded: {what}", against=against, value=fewer, note=note, settings=settings),
+        ],
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -67,23 +84,27 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--max-new-tokens", type=int, help="50 if left out, 8 for --random")
     parser.add_argument("--repeats", type=int, default=3)
+    add_json(parser)
     return parser.parse_args()
 
 
 def compare(
     model: LanguageModel, ways: dict[str, Callable[[], list[int]]], repeats: int
-) -> dict[str, tuple[int, float, float]]:
-    """Tokens forwarded, median seconds and mean number of distinct responses, of each way; taken in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    tokens, distinct = {}, {}
-    for _ in range(repeats):
-        for name, way in ways.items():
+) -> dict[str, tuple[int, list[tuple[float, float]], float]]:
+    """Tokens forwarded, seconds of each repeat and mean number of distinct responses, of each way; taken in turn."""
+    tokens: dict[str, int] = {}
+    distinct: dict[str, float] = {}
+
+    def counting(name: str, way: Callable[[], list[int]]) -> Callable[[], None]:
+        def run() -> None:
             with counted(model) as counts:
-                started = time.perf_counter()
                 distinct[name] = statistics.mean(way())
-                seconds[name].append(time.perf_counter() - started)
             tokens[name] = sum(counts)
-    return {name: (tokens[name], statistics.median(seconds[name]), distinct[name]) for name in ways}
+
+        return run
+
+    seconds = in_turn({name: counting(name, way) for name, way in ways.items()}, repeats, model.device)
+    return {name: (tokens[name], seconds[name], distinct[name]) for name in ways}
 
 
 @contextmanager

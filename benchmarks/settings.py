@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from figures import Figure, add_json, save
 from hneurons.contributions import ContributionStore, Layout, Recording, extract_batch
 from hneurons.probes import metrics
 from hneurons.probes.answers import Answers
@@ -34,8 +35,11 @@ def auroc(detector: Detector, answers: Answers) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    run = Run.open(parser.parse_args().run)
+    parser.add_argument("run", type=Path, nargs="?", default=Path("runs/demo"))
+    add_json(parser)
+    args = parser.parse_args()
+    run = Run.open(args.run)
+    found = []
     model = Work(run, Here()).model
     print("positions scheme   penalty on       H   probe  refit  random (mean, best)")
     for positions in ("at", "before"):
@@ -67,6 +71,21 @@ def main() -> None:
                 f"{np.mean(drawn):.3f} {max(drawn):.3f}",
                 flush=True,
             )
+            read = "at the tokens" if positions == "at" else "before them"
+            penalty = "raw values" if scale == "none" else "standardised values"
+            refitted = f"{len(H)} H-Neurons; refitted {auroc(refit(H, train, dev), dev):.3f}"
+            randomly = f"as many random neurons: {np.mean(drawn):.3f}, best of {len(drawn)} draws {max(drawn):.3f}"
+            found.append(
+                Figure(
+                    what=f"AUROC, {scheme}, read {read}, penalty on {penalty}",
+                    against=randomly,
+                    value=point.heldout_auroc,
+                    unit="",
+                    note=refitted,
+                    settings={"model": run.config.model.name, "held out": len(dev), "fitted on": len(train)},
+                )
+            )
+    save(args.json, found)
 
 
 if __name__ == "__main__":
