@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import hneurons
-from figures import Figure, add_json, save
+from figures import Figure, Setting, add_json, save
 from hneurons.models.language_model import LanguageModel
 from hneurons.questions import PromptFormat, load_questions
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
@@ -40,36 +40,66 @@ def main() -> None:
     else:
         model = hneurons.load(arguments.model, dtype=arguments.dtype)
         prompts = questions(model, arguments.questions, arguments.limit)
-    ours, theirs = batches(prompts, arguments.batch), batches(prompts, arguments.generate_batch or arguments.batch)
+    found = against_generate(
+        model, prompts, sampling, arguments.batch, arguments.repeats, theirs=arguments.generate_batch, goal=6
+    )
+    save(arguments.json, found)
+
+
+def against_generate(
+    model: LanguageModel,
+    prompts: list[Prompt],
+    sampling: Sampling,
+    batch: int,
+    repeats: int,
+    *,
+    theirs: int | None = None,
+    goal: float | None = None,
+) -> list[Figure]:
+    """Seconds and tokens of `generate` over those of the tree, on the same prompts.
+
+    Args:
+        model: any model.
+        prompts: all of them are sampled in each repeat.
+        sampling: of both.
+        batch: prompts a batch.
+        repeats: how often each.
+        theirs: prompts a batch for `generate`, where it is another number.
+        goal: of the ratio of the seconds.
+    """
+    our_batches, their_batches = batches(prompts, batch), batches(prompts, theirs or batch)
 
     def tree() -> list[int]:
-        said = [own for batch in ours for own in sample(model, batch, sampling)]
+        said = [own for each in our_batches for own in sample(model, each, sampling)]
         return [len({response.token_ids for response in own}) for own in said]
 
     def generate() -> list[int]:
-        return [distinct for batch in theirs for distinct in generated(model, batch, sampling)]
+        return [distinct for each in their_batches for distinct in generated(model, each, sampling)]
 
-    found = compare(model, {"generate": generate, "tree": tree}, arguments.repeats)
-    print(f"{model.name}: {len(prompts)} questions, {sampling.n_samples} samples each, batches of {arguments.batch}")
+    found = compare(model, {"generate": generate, "tree": tree}, repeats)
+    print(f"{model.name}: {len(prompts)} questions, {sampling.n_samples} samples each, batches of {batch}")
     for name, (tokens, seconds, distinct) in found.items():
         print(f"{name:10} {tokens:10,} tokens forwarded {median(seconds):8.2f} s", end=" ")
         print(f"{distinct:8.2f} distinct responses a question")
-    (their_tokens, theirs, _), (our_tokens, own, distinct) = found["generate"], found["tree"]
-    faster, fewer = ratio(theirs, own), their_tokens / our_tokens
+    (their_tokens, their_seconds, _), (our_tokens, own, distinct) = found["generate"], found["tree"]
+    faster, fewer = ratio(their_seconds, own), their_tokens / our_tokens
     print(f"{'ratio':10} {fewer:10.2f} {'':16} {faster[0]:8.2f}")
-    settings = {
-        "model": model.name, "questions": len(prompts), "samples": sampling.n_samples, "new tokens": cap,
-        "batch": arguments.batch, "threads": torch.get_num_threads(), "repeats": arguments.repeats,
-    }  # fmt: skip
+    settings: dict[str, Setting] = {
+        "model": model.name,
+        "device": model.device.type,
+        "questions": len(prompts),
+        "samples": sampling.n_samples,
+        "new tokens": f"at most {sampling.max_new_tokens}",
+        "batch": batch,
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+    }
     note = f"{distinct:.1f} distinct of {sampling.n_samples}"
     what, against = f"`generate(num_return_sequences={sampling.n_samples})`", "the tree"
-    save(
-        arguments.json,
-        [
-            Figure.of(faster, f"seconds: {what}", against, at_least=6, note=note, **settings),
-            Figure(what=f"tokens forwarded: {what}", against=against, value=fewer, note=note, settings=settings),
-        ],
-    )
+    return [
+        Figure.of(faster, f"seconds: {what}", against, at_least=goal, note=note, **settings),
+        Figure(what=f"tokens forwarded: {what}", against=against, value=fewer, note=note, settings=settings),
+    ]
 
 
 def parse() -> argparse.Namespace:
@@ -136,7 +166,7 @@ def generated(model: LanguageModel, batch: list[Prompt], sampling: Sampling) -> 
         top_k=sampling.top_k,
         top_p=sampling.top_p,
         max_new_tokens=sampling.max_new_tokens,
-        eos_token_id=sorted(model.eos_ids),
+        eos_token_id=sorted(model.eos_ids) or None,
         pad_token_id=model.pad_id,
     )
     said = made[:, width:].reshape(len(batch), sampling.n_samples, -1).tolist()
