@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install install-dev demo test slow lint docs clean
+.PHONY: help install install-dev demo test slow bench lint docs clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -34,6 +34,9 @@ test: install-dev  ## the tests
 
 slow: install-dev  ## the tests that take long
 	$(BIN)/python -m pytest -m slow
+
+bench: install-dev  ## all benchmarks, into benchmarks/RESULTS.md, in half an hour; QUICK=1, FRESH=1, DATA=folder, RUN=folder
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(FRESH),--fresh) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN))
 
 lint: install-dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .

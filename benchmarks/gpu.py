@@ -2,16 +2,16 @@
 
     python benchmarks/gpu.py                                   # 8.0 billion random weights in bfloat16, on the GPU
     python benchmarks/gpu.py --part recording sampling
-    python benchmarks/gpu.py --part export --export /scratch/8b    # the whole model: twice 16 GB of disk, and of the GPU
-    python benchmarks/gpu.py --shape tiny --device cpu             # a try anywhere, in half a minute
+    python benchmarks/gpu.py --part export --export DIR        # the whole model: twice 16 GB of disk, and of the GPU
+    python benchmarks/gpu.py --shape tiny --device cpu         # a try anywhere, in half a minute
 
 The weights are random and made on the device: nothing is downloaded, and but for the export nothing is written. What is
 measured depends on their shapes alone, except for sampling: how much the tree saves depends on how alike the samples of
 a question are. So the output layer is multiplied until ten samples have about four distinct ones, as those of a real
 model on short questions do. Nothing ends a response, so that every way passes as many tokens.
 
-    recording     `record` with and without hidden states, and `extract` to disk, over the bare pass of the same batches,
-                  and over one that computes the needed logits only; one sample at a time over recording
+    recording     `record` with and without hidden states, and `extract` to disk, over the bare pass of the same
+                  batches, and over one that computes the needed logits only; one sample at a time over recording
     sampling      `generate(num_return_sequences=10)` over the tree: tokens forwarded and seconds
     turning       time per generated token under `scale`, `scale_rows` and `gate` and with the probe's token scores,
                   over the bare model
@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ from hneurons.probes.token_scores import probabilities, probe_reader
 from hneurons.responses.sampling import Prompt, Sampling, sample
 from interventions import AT_MOST, random_prompts, some_neurons, some_probe
 from random_models import SHAPES, called, random_llama, word_tokenizer
-from sampling import against_generate
+from sampling import against_generate, generated
 from timing import in_turn, median, ratio, synchronise
 
 PARTS = ("recording", "sampling", "turning", "export")
@@ -70,6 +71,9 @@ def main() -> None:
         if "sampling" in args.part:  # last: it changes the model
             found += sampling(model, args)
         del model
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     if "export" in args.part:
         with tempfile.TemporaryDirectory(prefix="gpu-", dir=args.scratch) as folder:
             found += exported(args.export or Path(folder), args)
@@ -125,9 +129,8 @@ def recording(model: LanguageModel, args: argparse.Namespace, folder: Path) -> l
         for mode, what in shown.items():
             goal = 1.05 if base == "bare" and mode != "extract" else None
             note = f"{tokens / median(seconds[mode]):,.0f} against {tokens / median(seconds[base]):,.0f} tokens/s"
-            found.append(
-                Figure.of(ratio(seconds[mode], seconds[base]), what, against, at_most=goal, note=note, **settings)
-            )
+            spread = ratio(seconds[mode], seconds[base])
+            found.append(Figure.of(spread, what, against, at_most=goal, note=note, **settings))
     found += one_by_one(model, args, plan, folder)
     used = {mode: peak(model, way) for mode, way in ways.items()}
     return found + memory(used, "bare", "the bare forward pass", shown, settings)
@@ -222,39 +225,30 @@ def sampling(model: LanguageModel, args: argparse.Namespace) -> list[Figure]:
     print()
     found = against_generate(model, prompts, ten, args.questions, args.repeats)
     used = {"tree": peak(model, lambda: sample(model, prompts, ten))}
-    used["generate"] = peak(model, lambda: generate_alone(model, prompts, ten))
+    used["generate"] = peak(model, lambda: generated(model, prompts, ten))
     settings = found[0].settings
     return found + memory(used, "generate", "`generate`", {"tree": "the tree"}, settings)
 
 
-def generate_alone(model: LanguageModel, prompts: list[Prompt], settings: Sampling) -> None:
-    """What the tree is held against."""
-    from sampling import generated
-
-    generated(model, prompts, settings)
-
-
 @torch.no_grad()
 def sharpen(model: LanguageModel, prompts: list[Prompt], settings: Sampling) -> None:
-    """Multiply the output layer by two until the samples of a question are as alike as they are to be."""
+    """Multiply the output layer, step by step, until the samples of a question are as alike as they are to be."""
     weight = model.hf.get_output_embeddings().weight
-    for _ in range(12):
+    for _ in range(30):
         said = sample(model, prompts, settings)
         distinct = float(np.mean([len({response.token_ids for response in own}) for own in said]))
         if distinct <= DISTINCT:
             return
-        weight.mul_(2)
+        weight.mul_(1.25)
     raise SystemExit(f"ten samples of a question still have {distinct:.1f} distinct ones; nothing to compare")
 
 
 def exported(folder: Path, args: argparse.Namespace) -> list[Figure]:
     """The exported model against the hooked one, answer by answer, and its time against the bare model's."""
     whole = args.export is not None
-    less: dict[str, object] = (
-        {} if whole else {"num_hidden_layers": 2, "vocab_size": min(8192, SHAPES[args.shape]["vocab_size"])}
-    )
+    few = {"num_hidden_layers": 2, "vocab_size": min(8192, SHAPES[args.shape]["vocab_size"])}
     base, edited = folder / "base", folder / "edited"
-    made = random_llama(args.shape, device=args.device, dtype=args.dtype, **less)
+    made = random_llama(args.shape, device=args.device, dtype=args.dtype, **({} if whole else few))
     made.hf.save_pretrained(base)
     word_tokenizer(made.config.vocab_size).save_pretrained(base)
     del made
@@ -278,23 +272,22 @@ def exported(folder: Path, args: argparse.Namespace) -> list[Figure]:
         args.repeats,
         model.device,
     )
-    print(
-        f"\nexported, {'whole' if whole else 'two layers'}: {equal} of {len(prompts)} answers equal the hooked model's"
-    )
+    print(f"\nexported, {model.n_layers} layers: {equal} of {len(prompts)} answers equal those of the hooked model")
     print_ways(seconds, "bare", args.rows * args.new_tokens)
     settings = described(model, args) | {"alpha": 2, "neurons": len(neurons), "layers": model.n_layers}
-    again = ratio(seconds["bare again"], seconds["bare"])[0]
-    return [
-        Figure(
-            what="equal answers of the exported model", against="the hooked model", value=equal, unit=f"of {len(prompts)}",
-            at_least=len(prompts), settings=settings,
-            note=f"{changed} differ from the base model's; largest rounding {max(e.rounding for e in report.edited):.2g}",
-        ),
-        Figure.of(
-            ratio(seconds["exported"], seconds["bare"]), "time per generated token: the exported model",
-            "the bare model", at_most=AT_MOST, note=f"the bare model again {again:.3f}", **settings,
-        ),
-    ]  # fmt: skip
+    rounding = max(tensor.rounding for tensor in report.edited)
+    equal_answers = Figure(
+        what="equal answers of the exported model",
+        against="the hooked model",
+        value=equal,
+        unit=f"of {len(prompts)}",
+        at_least=len(prompts),
+        settings=settings,
+        note=f"{changed} differ from the base model's; largest rounding {rounding:.2g}",
+    )
+    again = f"the bare model again {ratio(seconds['bare again'], seconds['bare'])[0]:.3f}"
+    what, spread = "time per generated token: the exported model", ratio(seconds["exported"], seconds["bare"])
+    return [equal_answers, Figure.of(spread, what, "the bare model", at_most=AT_MOST, note=again, **settings)]
 
 
 def print_ways(seconds: dict[str, list[tuple[float, float]]], base: str, tokens: int) -> None:

@@ -81,6 +81,13 @@ JOBS = (
     Job(
         "Rules against people and against language models", "agreement", "DATA", "DATA", 2, needs="data",
     ),
+    *(
+        Job(
+            f"The shape of Llama-3.1-8B on a GPU: {part}", "gpu", f"--part {part}",
+            f"--part {part} --items 64 --repeats 2", 3, needs="gpu", name=f"gpu-{part}",
+        )
+        for part in ("recording", "sampling", "turning", "export")
+    ),
 )  # fmt: skip
 """In the order in which they run and are shown."""
 

@@ -65,7 +65,7 @@ class Machine(BaseModel):
             gpu=gpu.name if gpu else None,
             gpu_memory_gb=round(gpu.total_memory / 1e9, 1) if gpu else None,
             gpus=torch.cuda.device_count() if gpu else 0,
-            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            system=f"{platform.system()} {'.'.join(platform.release().split('.')[:2])} {platform.machine()}",
             python=platform.python_version(),
             packages=_packages(),
             commit=_commit(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -98,12 +99,13 @@ def measured(figure: Figure) -> str:
 
 
 def number(value: float, figure: Figure) -> str:
-    """Three digits; a ratio close to one with three decimals, for there a hundredth tells."""
+    """Three digits, quartiles with as many decimals as their median; a ratio close to one with three decimals."""
     if value == int(value) and figure.unit != "times":
         return f"{int(value):,}"
-    if figure.unit == "times" and 0.9 <= figure.value <= 1.1:
+    if figure.unit == "times" and 0.9 <= figure.value <= 1.1:  # where a hundredth tells
         return f"{value:.3f}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    size = math.floor(math.log10(abs(figure.value))) if figure.value else 0
+    return f"{value:,.{max(0, 2 - size)}f}"
 
 
 def _machines(done: Sequence[Outcome]) -> str:
@@ -167,7 +169,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def code(text: str) -> str:
     """Text as a code span; a backtick in it, which would end the span, becomes an apostrophe."""
-    return "`" + text.replace("`", "'") + "`"
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"
 
 
 def escaped(text: str) -> str:
@@ -180,4 +182,4 @@ def escaped(text: str) -> str:
 
 def _plain(text: str) -> str:
     inert = text.replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\|*_\[\]`~#>!$])", r"\\\1", inert)
+    return re.sub(r"([\\|*_`~#>$]|\](?=[(\[:]))", r"\\\1", inert)
