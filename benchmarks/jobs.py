@@ -91,7 +91,9 @@ JOBS = (
 )  # fmt: skip
 """In the order in which they run and are shown."""
 
-APART = frozenset({"figures", "jobs", "machine", "random_models", "results", "run", "timing", "watching"})
+APART = frozenset(
+    {"contributions", "figures", "jobs", "machine", "random_models", "results", "run", "timing", "watching"}
+)
 """Files in this folder that measure nothing by themselves."""
 
 
