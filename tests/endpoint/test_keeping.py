@@ -165,8 +165,10 @@ def test_the_report_adds_up(server: Any, acts: ModuleType, tmp_path: Path) -> No
 
 def test_plain_requests(server: Any, acts: ModuleType) -> None:
     server.script = lambda seen: acts.says(seen.body["prompt"] + "!", "length", plain=True)
-    found = connect(server).complete_all([Request({"prompt": f"p{i}", "top_p": 0.9}) for i in range(3)])
-    assert [each.text for each in found if not isinstance(each, Failure)] == ["p0!", "p1!", "p2!"]
+    found: dict[int, Any] = {}
+    requests = ((i, Request({"prompt": f"p{i}", "top_p": 0.9})) for i in range(3))
+    connect(server).complete_each(requests, 3, found.__setitem__)
+    assert {i: each.text for i, each in found.items()} == {0: "p0!", 1: "p1!", 2: "p2!"}
     assert server.seen[0].path == "/v1/completions"
     assert server.seen[0].body.keys() == {"model", "prompt", "top_p"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -16,9 +16,11 @@ from pydantic import BaseModel
 
 from hneurons.endpoint.account import Report
 from hneurons.endpoint.cache import Cache, Entry, content_key
+from hneurons.endpoint.completion import Completion
+from hneurons.endpoint.failing import Failed, Failure
 from hneurons.endpoint.settings import EndpointSettings
 from hneurons.endpoint.structured import Message, again, read_reply, response_format, with_shape
-from hneurons.endpoint.wire import Completion, Failed, Failure, Request, Wire
+from hneurons.endpoint.wire import Request, Wire
 from hneurons.errors import EndpointError
 from hneurons.progress import steps
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
+K = TypeVar("K")
 Job = Callable[["openai.AsyncOpenAI"], Coroutine[Any, Any, T]]
 
 REPLIES = 3
@@ -114,22 +117,53 @@ class Endpoint:
         """
         keys = [self._key(ask) for ask in asks]
         distinct = dict(zip(keys, asks, strict=True))
-        jobs = [self._job(key, ask) for key, ask in distinct.items()]
-        answers = dict(zip(distinct, self._run(jobs, description), strict=True))
+        jobs = [(key, self._job(key, ask)) for key, ask in distinct.items()]
+        answers: dict[str, M | Failure] = {}
+        failures: Counter[Failure] = Counter()
+
+        def answered(key: str, answer: M | Failure) -> None:
+            answers[key] = answer
+            if isinstance(answer, Failure):
+                failures[answer] += 1
+                self.stop_if_too_many(failures, len(jobs))
+
+        self._run(jobs, len(jobs), answered, description)
         return [answers[key] for key in keys]
 
-    def complete_all(self, requests: Sequence[Request], description: str | None = None) -> list[Completion | Failure]:
-        """Send plain requests, each of its own and none of them cached; arguments and errors as of `ask_all`."""
+    def complete_each(
+        self,
+        requests: Iterable[tuple[K, Request]],
+        total: int,
+        answered: Callable[[K, Completion | Failure], None],
+        description: str | None = None,
+    ) -> None:
+        """Send plain requests, each of its own and none of them cached, and hand over what comes as it comes.
 
-        def job(request: Request) -> Job[Completion]:
-            async def send(client: openai.AsyncOpenAI) -> Completion:
-                found = await self.wire.send(client, request)
-                self._n.update(prompt=found.prompt_tokens, completion=found.completion_tokens)
-                return found
+        Args:
+            requests: what to send, in this order, and what to call each; taken as places become free.
+            total: number of requests.
+            answered: called with the name of a request and what came of it, from one thread, never twice at a time; the
+                request's place stays taken meanwhile. What it raises ends everything.
+            description: of the progress bar, such as "sampling train"; no bar without one.
 
-            return send
+        Raises:
+            EndpointError: the key, the model or the address is refused, or nothing at all is answered.
+        """
+        self._run(((key, self._plain(request)) for key, request in requests), total, answered, description)
 
-        return self._run([job(request) for request in requests], description)
+    def complete(self, request: Request) -> Completion | Failure:
+        """Send one plain request; errors as of `complete_each`."""
+        found: list[Completion | Failure] = []
+        self.complete_each([(None, request)], 1, lambda _, answer: found.append(answer))
+        return found[0]
+
+    def _plain(self, request: Request) -> Job[Completion]:
+        async def send(client: openai.AsyncOpenAI) -> Completion:
+            found = await self.wire.send(client, request)
+            self._n.update(prompt=found.prompt_tokens, completion=found.completion_tokens)
+            return found
+
+        return send
 
     def _parameters(self) -> dict[str, Any]:
         settings = self.settings
@@ -198,9 +232,15 @@ class Endpoint:
             raise Failed("reply cut off", f"it is longer than max_tokens, {self.settings.max_tokens}")
         raise Failed("no usable reply", objection or "")
 
-    def _run(self, jobs: Sequence[Job[T]], description: str | None) -> list[T | Failure]:
+    def _run(
+        self,
+        jobs: Iterable[tuple[K, Job[T]]],
+        total: int,
+        answered: Callable[[K, T | Failure], None],
+        description: str | None,
+    ) -> None:
         """All jobs, `concurrency` at a time, in an event loop of their own."""
-        work = self._work(jobs, description)
+        work = self._work(jobs, total, answered, description)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -208,48 +248,70 @@ class Endpoint:
         with ThreadPoolExecutor(1) as elsewhere:  # a notebook has a loop that runs already
             return elsewhere.submit(asyncio.run, work).result()
 
-    async def _work(self, jobs: Sequence[Job[T]], description: str | None) -> list[T | Failure]:
-        answers: dict[int, T | Failure] = {}
-        waiting = iter(enumerate(jobs))
+    async def _work(
+        self,
+        jobs: Iterable[tuple[K, Job[T]]],
+        total: int,
+        answered: Callable[[K, T | Failure], None],
+        description: str | None,
+    ) -> None:
+        waiting = iter(jobs)
+        failed = 0
         progress: AbstractContextManager[Callable[[], None]] = (
-            steps(description, len(jobs)) if description else nullcontext(lambda: None)
+            steps(description, total) if description else nullcontext(lambda: None)
         )
 
-        async def worker(client: openai.AsyncOpenAI, step: Callable[[], None]) -> None:
-            for place, job in waiting:
+        async def worker(client: openai.AsyncOpenAI, beside: ThreadPoolExecutor, step: Callable[[], None]) -> None:
+            nonlocal failed
+            for key, job in waiting:
                 self._n["asked"] += 1
+                answer: T | Failure
                 try:
-                    answers[place] = await job(client)
+                    answer = await job(client)
                     self._n["answered"] += 1
-                except Failed as failed:
-                    answers[place] = failed.failure
-                    self._failed[failed.failure.reason] += 1
-                    self._stop_if_hopeless([*answers.values()], len(jobs))
+                except Failed as end:
+                    answer = end.failure
+                    failed += 1
+                    self._failed[answer.reason] += 1
+                    self._stop_if_in_vain(answer, failed, total)
+                await asyncio.get_running_loop().run_in_executor(beside, answered, key, answer)
                 step()
 
-        async with self.wire.client() as client:
-            with progress as step:
-                n = min(self.settings.concurrency, len(jobs))
-                workers = [asyncio.create_task(worker(client, step)) for _ in range(n)]
-                try:
-                    await asyncio.gather(*workers)
-                finally:  # one error is the end: the others stop sending
-                    for each in workers:
-                        each.cancel()
-                    await asyncio.gather(*workers, return_exceptions=True)
-        return [answers[place] for place in range(len(jobs))]
+        with ThreadPoolExecutor(1) as beside:  # so that what comes is read and kept while more is under way
+            async with self.wire.client() as client:
+                with progress as step:
+                    n = min(self.settings.concurrency, total)
+                    workers = [asyncio.create_task(worker(client, beside, step)) for _ in range(n)]
+                    try:
+                        await asyncio.gather(*workers)
+                    finally:  # one error is the end: the others stop sending
+                        for each in workers:
+                            each.cancel()
+                        await asyncio.gather(*workers, return_exceptions=True)
 
-    def _stop_if_hopeless(self, answers: Sequence[object], total: int) -> None:
-        """Raise as soon as too many have failed, whatever comes of the others, or nothing but failures comes back."""
-        failures = [each for each in answers if isinstance(each, Failure)]
-        often = Counter(each.reason for each in failures).most_common(1)[0][0]
-        why = next(str(each) for each in failures if each.reason == often)
-        name = f"{self.settings.model} at {self.settings.url}"
+    def _stop_if_in_vain(self, failure: Failure, failed: int, total: int) -> None:
+        """Raise as soon as it is clear that nothing but failures comes back."""
         in_vain = UNUSABLE if self.wire.completions else min(self.settings.concurrency, total)
-        if not self._n["answered"] and len(failures) >= in_vain:
-            raise EndpointError(f"{name} answered nothing ({why}); see that it runs and takes such requests")
-        if len(failures) > self.settings.max_failed * max(total, FEW):
+        if not self._n["answered"] and failed >= in_vain:
+            raise EndpointError(f"{self._name} answered nothing ({failure}); see that it runs and takes such requests")
+
+    def stop_if_too_many(self, failed: Counter[Failure], total: int) -> None:
+        """Raise if so many failures are more than the largest share of `total` requests, of which FEW are allowed.
+
+        Raises:
+            EndpointError: they are.
+        """
+        if failed.total() > self.settings.max_failed * max(total, FEW):
+            reasons = Counter[str]()
+            for failure, n in failed.items():
+                reasons[failure.reason] += n
+            often = reasons.most_common(1)[0][0]
+            why = next(str(failure) for failure in failed if failure.reason == often)
             raise EndpointError(
-                f"{len(failures)} of {total} requests to {name} failed, most of them: {why}; see to it, or allow more "
-                "with max_failed, and run again: every answer that came is kept"
+                f"{failed.total()} of {total} requests to {self._name} failed, most of them: {why}; see to it, or "
+                "allow more with max_failed, and run again: every answer that came is kept"
             )
+
+    @property
+    def _name(self) -> str:
+        return f"{self.settings.model} at {self.settings.url}"

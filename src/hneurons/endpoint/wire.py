@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from hneurons.endpoint.completion import Completion, read_completion
+from hneurons.endpoint.failing import REFUSED, Again, Refused
+from hneurons.endpoint.pace import Pace
 from hneurons.endpoint.settings import EndpointSettings
 from hneurons.errors import EndpointError
 from hneurons.progress import console
@@ -30,34 +30,6 @@ SAID = 10.0
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why there is no answer: a reason to count by, and what the server said."""
-
-    reason: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}" if self.detail else self.reason
-
-
-class Failed(Exception):  # noqa: N818 - never leaves the package
-    """One request has failed for good; the others go on."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.failure = Failure(reason, detail)
-
-
-class _Again(Failed):
-    """It may work later: after `wait` seconds, where the server says so; `everyone` waits for a rate limit."""
-
-    def __init__(self, reason: str, detail: str = "", wait: float | None = None, *, everyone: bool = False) -> None:
-        super().__init__(reason, detail)
-        self.wait = wait
-        self.everyone = everyone
-
-
-@dataclass(frozen=True)
 class Request:
     """What is sent: the fields of a chat completion or, with a plain prompt, of a completion.
 
@@ -68,45 +40,11 @@ class Request:
     optional: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Completion:
-    """What came back. `finish` is the server's word for why it ended; tokens are as it counts them."""
-
-    text: str
-    finish: str
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Lenient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Said(_Lenient):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(_Lenient):
-    message: _Said | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(_Lenient):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Body(_Lenient):
-    """Of a completion's body, what is read."""
-
-    choices: tuple[_Choice, ...] = ()
-    usage: _Usage | None = None
-
-
 class Wire:
-    """Sends requests of one session, any number at a time. A rate limit holds all of them back."""
+    """Sends requests of one session, `concurrency` at a time, or fewer while the server is busy.
+
+    A rate limit holds all of them back.
+    """
 
     def __init__(
         self,
@@ -118,6 +56,7 @@ class Wire:
         self.retried = 0
         self.completions = 0
         self.refuses_optional = False
+        self.pace = Pace(settings.concurrency)
         self._sleep = sleep
         self._clock = clock
         self._held_until = -math.inf
@@ -141,12 +80,11 @@ class Wire:
             EndpointError: there never will be one: the key, the model or the account is refused.
         """
         for attempt in range(1, self.settings.attempts + 1):
-            await self._hold()
             try:
-                found = await self._accepted(client, request)
+                found = await self._paced(client, request)
                 self.completions += 1
                 return found
-            except _Again as problem:
+            except Again as problem:
                 delay = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
                 delay = delay if problem.wait is None else max(problem.wait, 0.0)
                 if problem.everyone:
@@ -157,6 +95,20 @@ class Wire:
                 if not problem.everyone:
                     await self._sleep(delay)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _paced(self, client: openai.AsyncOpenAI, request: Request) -> Completion:
+        number = await self.pace.enter()
+        try:
+            await self._hold()
+            found = await self._accepted(client, request)
+            self.pace.fine()
+            return found
+        except Again as problem:
+            if problem.busy:
+                self.pace.busy(number)
+            raise
+        finally:
+            self.pace.leave()
 
     def _hold_back(self, seconds: float) -> None:
         """Nobody sends anything for so long."""
@@ -175,7 +127,7 @@ class Wire:
             return await self._post(client, request.body)
         try:
             return await self._post(client, {**request.body, **request.optional})
-        except _Refused:
+        except Refused:
             found = await self._post(client, request.body)  # if this is refused too, it was about something else
             self.refuses_optional = True
             return found
@@ -199,12 +151,12 @@ class Wire:
                         model=self.settings.model, messages=messages, extra_body=fields, extra_headers=headers
                     )
         except (TimeoutError, openai.APITimeoutError):
-            raise _Again("timed out", f"no answer within {self.settings.timeout:g} s") from None
+            raise Again("timed out", f"no answer within {self.settings.timeout:g} s") from None
         except openai.APIConnectionError as error:
-            raise _Again("no connection", self._words(str(error.__cause__ or error))) from None
+            raise Again("no connection", self._words(str(error.__cause__ or error))) from None
         except openai.APIStatusError as error:
             raise self._status(error) from None
-        return _completion(raw.http_response.text)
+        return read_completion(raw.http_response.text)
 
     def _status(self, error: openai.APIStatusError) -> Exception:
         """What an HTTP status means: to be sent again, one failure, or the end."""
@@ -219,10 +171,11 @@ class Wire:
         if status == 402 or (status == 429 and error.code == "insufficient_quota"):
             return EndpointError(f"{where} wants to be paid first; top up the account and run again")
         if status == 429:
-            return _Again("rate limited", said, _retry_after(error.response.headers), everyone=True)
+            return Again("rate limited", said, _retry_after(error.response.headers), everyone=True, busy=True)
         if status in (408, 409) or status >= 500:
-            return _Again(f"server error {status}", said, _retry_after(error.response.headers))
-        return _Refused(f"refused as a bad request ({status})", said)
+            wait = _retry_after(error.response.headers)
+            return Again(f"server error {status}", said, wait, busy=status in (503, 529))
+        return Refused(f"{REFUSED} ({status})", said)
 
     def _words(self, text: str) -> str:
         """One short line of what a server said; never the key, which some repeat."""
@@ -230,27 +183,6 @@ class Wire:
         if key := self.settings.key():
             line = line.replace(key, "[key]")
         return line if len(line) <= 200 else f"{line[:199]}…"
-
-
-class _Refused(Failed):
-    """The server says that the request itself is wrong."""
-
-
-def _completion(text: str) -> Completion:
-    """The first choice of a completion's body."""
-    try:
-        body = _Body.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError):
-        raise _Again("not a completion", "the body is not that of a completion") from None
-    if not body.choices:
-        raise _Again("empty reply", "the completion has no choices")
-    choice, usage = body.choices[0], body.usage or _Usage()
-    said = choice.message or _Said(content=choice.text)
-    if said.refusal or choice.finish_reason == "content_filter":
-        raise Failed("refused to answer", " ".join((said.refusal or "").split())[:200])
-    if said.content is None:
-        raise _Again("empty reply", "the completion has no text")
-    return Completion(said.content, choice.finish_reason or "", usage.prompt_tokens, usage.completion_tokens)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -266,11 +198,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time()
     except ValueError:
         return None
-
-
-Finish = Literal["stop", "length"]
-
-
-def finish_of(completion: Completion) -> Finish:
-    """Why a completion ended, as `Response` has it: "length" at the cap, "stop" otherwise."""
-    return "length" if completion.finish in ("length", "max_tokens") else "stop"

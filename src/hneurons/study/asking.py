@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from hneurons.endpoint import Account, Endpoint
+from hneurons.endpoint import Account
 from hneurons.engine import Engine
 from hneurons.errors import CorruptRunError, QuestionSetError
 from hneurons.files import atomic_path, read_json, write_json, write_text
@@ -18,7 +18,7 @@ from hneurons.questions.loading import load_questions, sample_questions
 from hneurons.questions.question import Question, QuestionSet
 from hneurons.questions.rows import FORMATS
 from hneurons.questions.splits import split_by_group
-from hneurons.responses.remote import sample_remote
+from hneurons.responses.remote import RemoteSamples, Served
 from hneurons.responses.response import Response
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
 from hneurons.study.config import SetSettings, StudyConfig
@@ -142,34 +142,38 @@ def read_accounts(run: Run) -> list[Account]:
 
 def sample_responses(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
     """Sample the responses of every set (or of `names`) that are still missing: by `model`, or where it is served."""
-    served = run.config.endpoints.sample if run.config.endpoints else None
-    endpoint = Endpoint(served) if served else None
+    chosen = run.config.endpoints.sample if run.config.endpoints else None
+    served = Served(chosen, model) if chosen else None
     for name in run.config.sets if names is None else names:
         done, total = parts(run, name)
         if done == total:
             continue
         sampling = sampling_of(run, name)
         planned = batches(prompts_of(run, name, model), run.config.batch_size)
-        questions = {question.id: question for question in read_questions(run, name)}
         missing = [number for number in range(total) if not part_file(run, name, number).exists()]
+        if served is not None:
+            _sample_served(run, served, name, {number: planned[number] for number in missing})
+            continue
 
         def work(
-            number: int,
-            name: str = name,
-            planned: list[list[Prompt]] = planned,
-            how: Sampling = sampling,
-            questions: dict[str, Question] = questions,
+            number: int, name: str = name, planned: list[list[Prompt]] = planned, how: Sampling = sampling
         ) -> None:
-            if endpoint is None:
-                said = sample(model, planned[number], how)
-            else:
-                asked = [questions[prompt.question_id] for prompt in planned[number]]
-                found = sample_remote(endpoint, model.tokenizer, asked, run.config.prompt, how)
-                said = found.responses
-                write_json(account_file(run, name, number), found.account.model_dump(mode="json"))
+            said = sample(model, planned[number], how)
             write_responses(part_file(run, name, number), [response for each in said for response in each])
 
         engine.run(work, missing, f"sampling {name}", done)
+
+
+def _sample_served(run: Run, served: Served, name: str, planned: Mapping[int, Sequence[Prompt]]) -> None:
+    """Sample parts where the model is served: no part waits for another, and each is written as soon as it is whole."""
+    questions = {question.id: question for question in read_questions(run, name)}
+    asked = {number: [questions[prompt.question_id] for prompt in prompts] for number, prompts in planned.items()}
+
+    def keep(number: int, found: RemoteSamples) -> None:
+        write_json(account_file(run, name, number), found.account.model_dump(mode="json"))
+        write_responses(part_file(run, name, number), [response for each in found.responses for response in each])
+
+    served.sample_parts(asked, run.config.prompt, sampling_of(run, name), keep, f"sampling {name}")
 
 
 _SCHEMA = pa.schema(

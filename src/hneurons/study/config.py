@@ -21,6 +21,7 @@ from hneurons.questions.prompts import TRIVIA_QA_SUFFIX, PromptFormat
 from hneurons.questions.question import Split
 from hneurons.registry import registered
 from hneurons.responses.sampling import Sampling
+from hneurons.responses.served import ServedSettings
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -93,7 +94,7 @@ class EndpointsSettings(_Settings):
 
     judge: EndpointSettings | None = None
     spans: EndpointSettings | None = None
-    sample: EndpointSettings | None = None
+    sample: ServedSettings | None = None
 
     @model_validator(mode="after")
     def _sampling_has_its_own_table(self) -> EndpointsSettings:

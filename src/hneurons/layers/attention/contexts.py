@@ -15,7 +15,7 @@ from hneurons.layers.attention.weights import Attended, Reading
 from hneurons.models.language_model import LanguageModel
 from hneurons.responses.offsets import decode_with_offsets
 from hneurons.responses.refusals import is_refusal
-from hneurons.responses.remote import retokenise
+from hneurons.responses.retokenising import retokenise
 from hneurons.responses.spans import answer_spans, span_tokens
 
 Fate = Literal[
