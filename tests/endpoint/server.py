@@ -54,6 +54,11 @@ def fails(status: int, message: str = "no", code: str | None = None, **headers: 
 Script = Callable[[Seen], Act]
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # connections that may knock at once
+
+
 class Server:
     """Runs until it is closed. `script` answers every request; a sequence is worked off, its last act for ever."""
 
@@ -74,8 +79,7 @@ class Server:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 owner.act(self, Seen(self.path, headers, body, time.monotonic()))
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Http(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
 
     @property

@@ -41,7 +41,7 @@ class ServedSettings(EndpointSettings):
 class Offer:
     """What a server takes: fields that every request has, and whether it gives several texts for one.
 
-    `top_k` says whether it samples from the k likeliest tokens only.
+    `top_k` says whether it samples from the k likeliest tokens only, if that is wanted.
     """
 
     fields: Mapping[str, Any]
@@ -88,8 +88,8 @@ def agree(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader, sampling:
     tried({})
     fields: dict[str, Any] = {}
     drawn = sampling.temperature > 0
-    wanted = drawn and sampling.top_k > 0 and "top_k" not in endpoint.settings.leave_out
-    if wanted and tried({"top_k": sampling.top_k}) is not None:
+    wanted = drawn and sampling.top_k > 0
+    if wanted and "top_k" not in endpoint.settings.leave_out and tried({"top_k": sampling.top_k}) is not None:
         fields["top_k"] = sampling.top_k
     forms = _forms(reader.tokens, "prompt" in body)
     for form in forms:
@@ -101,10 +101,11 @@ def agree(endpoint: Endpoint, body: Mapping[str, Any], reader: Reader, sampling:
         if forms:
             raise EndpointError(f"{name} {_TELLS_NOTHING[reader.tokens]}")
     n = sampling.n_samples
-    if together and drawn and n > 1 and reader.tokens != "streamed":
+    several = together and drawn and n > 1 and reader.tokens != "streamed"
+    if several:
         found = tried({**fields, "n": n})
-        together = found is not None and len(found.choices) == n
-    return Offer(fields, together and drawn and n > 1 and reader.tokens != "streamed", "top_k" in fields or not drawn)
+        several = found is not None and len(found.choices) == n
+    return Offer(fields, several, "top_k" in fields or not wanted)
 
 
 _TELLS_NOTHING: Mapping[Tokens, str] = {

@@ -64,6 +64,8 @@ class Reader:
         self._tokenizer = model.tokenizer
         self._sampling = sampling
         self._size = model.hf.get_input_embeddings().num_embeddings
+        added = model.tokenizer.added_tokens_decoder
+        self._special = frozenset(token_id for token_id, token in added.items() if token.special)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -116,7 +118,7 @@ class Reader:
         cap = self._sampling.max_new_tokens
         if len(said) > cap or (not stopped and finish_of(choice) == "length" and len(said) < cap):
             return OTHER_LENGTH
-        if not stopped and finish_of(choice) == "stop" and ids and ids[-1] in self._tokenizer.all_special_ids:
+        if not stopped and finish_of(choice) == "stop" and ids and ids[-1] in self._special:
             return OTHER_END  # the model would have gone on here
         if text != shown and not self._same(text, shown, ids, prompt_ids):
             return OTHER_TEXT
