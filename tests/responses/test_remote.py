@@ -1,4 +1,4 @@
-"""Responses of a served copy of a model: what is sent, and records that are true to the text."""
+"""Responses of a served copy of a model, cut into tokens again: what is sent, and records true to the text."""
 
 from __future__ import annotations
 
@@ -7,21 +7,34 @@ from typing import Any
 
 import pytest
 
-from hneurons.endpoint import Endpoint, EndpointSettings
 from hneurons.models.language_model import LanguageModel
 from hneurons.questions.prompts import PromptFormat
 from hneurons.questions.question import Question
 from hneurons.responses.offsets import decode, decode_with_offsets
-from hneurons.responses.remote import RemoteSamples, retokenise, sample_remote
+from hneurons.responses.remote import RemoteSamples, Served
+from hneurons.responses.retokenising import retokenise
 from hneurons.responses.sampling import Sampling
+from hneurons.responses.served import Offer, ServedSettings
 
 QUESTIONS = [Question(id=name, text=f"What is the capital of {name}?", aliases=("x",)) for name in ("France", "Norway")]
 SAMPLING = Sampling(n_samples=3, temperature=0.7, top_k=20, top_p=0.8, max_new_tokens=9, seed=4, stop=("\n",))
 
 
-def sampled(server: Any, model: LanguageModel, how: PromptFormat, sampling: Sampling = SAMPLING) -> RemoteSamples:
-    endpoint = Endpoint(EndpointSettings(url=server.url, model="m", max_failed=1, attempts=1))
-    return sample_remote(endpoint, model.tokenizer, QUESTIONS, how, sampling)
+ONE_BY_ONE = Offer({"top_k": 20}, together=False, top_k=True)
+
+
+def settings(server: Any, **more: Any) -> ServedSettings:
+    return ServedSettings.model_validate({"url": server.url, "model": "m", "tokens": "retokenised", **more})
+
+
+def sampled(
+    server: Any,
+    model: LanguageModel,
+    how: PromptFormat,
+    sampling: Sampling = SAMPLING,
+    offer: Offer | None = ONE_BY_ONE,
+) -> RemoteSamples:
+    return Served(settings(server, max_failed=1, attempts=1), model, offer).sample(QUESTIONS, how, sampling)
 
 
 def test_a_chat_is_sent_as_turns(server: Any, acts: ModuleType, tiny_llama: LanguageModel) -> None:
@@ -64,11 +77,15 @@ def test_seeds_belong_to_samples(server: Any, acts: ModuleType, tiny_llama: Lang
 
 def test_responses_are_records_of_the_text(server: Any, acts: ModuleType, tiny_llama: LanguageModel) -> None:
     texts = ["Paris is the capital of France.", "Zürich – 12 345", "東京 😀", "", "one\ntwo", "It's O'Neill."]
-    order = iter(texts)
-    finish = iter(["stop", "length", "eos", "stop", "length", "stop"])
-    server.script = lambda seen: acts.says(next(order), next(finish), prompt_tokens=0)
-    endpoint = Endpoint(EndpointSettings(url=server.url, model="m", concurrency=1))
-    found = sample_remote(endpoint, tiny_llama.tokenizer, QUESTIONS, PromptFormat(), SAMPLING)
+    finish = ["stop", "length", "eos", "stop", "length", "stop"]
+    orders = {q.text: iter(range(3 * i, 3 * i + 3)) for i, q in enumerate(QUESTIONS)}
+
+    def script(seen: Any) -> Any:
+        place = next(orders[seen.last])
+        return acts.says(texts[place], finish[place], prompt_tokens=0)
+
+    server.script = script
+    found = Served(settings(server, concurrency=1), tiny_llama, ONE_BY_ONE).sample(QUESTIONS, PromptFormat(), SAMPLING)
     said = [each for own in found.responses for each in own]
     assert [each.text for each in said] == ["one" if text.startswith("one") else text for text in texts]
     assert [each.finish for each in said] == ["stop", "length", "stop", "stop", "stop", "stop"]  # "one" met its stop
@@ -83,10 +100,9 @@ def test_responses_are_records_of_the_text(server: Any, acts: ModuleType, tiny_l
 def test_texts_that_do_not_come_back_are_left_out_and_counted(
     server: Any, acts: ModuleType, tiny_llama: LanguageModel
 ) -> None:
-    order = iter(["Paris", "Paris</s>", "<s>Paris", "Oslo", "Oslo", "Oslo"])
-    server.script = lambda seen: acts.says(next(order), prompt_tokens=0)
-    endpoint = Endpoint(EndpointSettings(url=server.url, model="m", concurrency=1))
-    found = sample_remote(endpoint, tiny_llama.tokenizer, QUESTIONS, PromptFormat(), SAMPLING)
+    france = iter(["Paris", "Paris</s>", "<s>Paris"])
+    server.script = lambda seen: acts.says(next(france) if "France" in seen.last else "Oslo", prompt_tokens=0)
+    found = Served(settings(server, concurrency=1), tiny_llama, ONE_BY_ONE).sample(QUESTIONS, PromptFormat(), SAMPLING)
     assert [[each.sample for each in own] for own in found.responses] == [[0], [0, 1, 2]]
     assert found.account.notes == {"text_not_retokenised": 2}
 
@@ -113,12 +129,14 @@ def test_a_server_without_top_k_is_asked_without_it(server: Any, acts: ModuleTyp
         return acts.fails(400, "unknown: top_k") if "top_k" in seen.body else acts.says("x", prompt_tokens=0)
 
     server.script = script
-    assert sampled(server, tiny_llama, PromptFormat()).account.notes == {"sampled_without_top_k": 6}
+    found = sampled(server, tiny_llama, PromptFormat(), offer=None)
+    assert found.account.notes == {"sampled_without_top_k": 6}
+    assert found.account.asked == 6
 
 
 def test_greedy_decoding_needs_no_top_k(server: Any, acts: ModuleType, tiny_llama: LanguageModel) -> None:
     server.script = [acts.says("x")]
-    sampled(server, tiny_llama, PromptFormat(), Sampling(n_samples=1, temperature=0))
+    sampled(server, tiny_llama, PromptFormat(), Sampling(n_samples=1, temperature=0), offer=None)
     assert not {"top_k", "top_p", "stop"} & server.seen[0].body.keys()
 
 

@@ -22,11 +22,15 @@ class Pace:
 
     async def enter(self) -> int:
         """Wait for a place; the number of the request is what `busy` wants to know."""
-        while self._flying >= int(self.limit):
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        self._wake()
+        try:
             await place
-        self._flying += 1
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()  # it was given just now
+            raise
         self._sent += 1
         return self._sent
 
@@ -46,9 +50,8 @@ class Pace:
             self._cut = self._sent
 
     def _wake(self) -> None:
-        free = int(self.limit) - self._flying
-        while free > 0 and self._waiting:
+        while self._waiting and self._flying < int(self.limit):
             place = self._waiting.popleft()
             if not place.done():
+                self._flying += 1
                 place.set_result(None)
-                free -= 1

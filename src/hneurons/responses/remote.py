@@ -134,7 +134,8 @@ class Served:
                 "streamed tokens cannot be told apart where a stop string has several characters, for a server may "
                 'hold text back; use stop strings of one character, or tokens = "exact"'
             )
-        reader = Reader(self._model, self.settings.tokens, sampling)
+        n_tokens = self._model.hf.get_input_embeddings().num_embeddings
+        reader = Reader(self._model.tokenizer, self._model.eos_ids, n_tokens, self.settings.tokens, sampling)
         first = next(iter(parts.values()))[0]
         offer = self._offer(first, how, sampling, reader)
         n = sampling.n_samples

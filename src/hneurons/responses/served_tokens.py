@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from hneurons.endpoint.completion import Choice, Completion, Token, finish_of
-from hneurons.models.language_model import LanguageModel
 from hneurons.responses.offsets import contains_stop, cut_at_stop, decode, decode_with_offsets
 from hneurons.responses.response import Response
 from hneurons.responses.retokenising import retokenise
@@ -50,21 +49,25 @@ _LOST = "\ufffd"
 
 
 class Reader:
-    """Makes records of what a served copy of `model` says, in the very form of `sample`.
+    """Makes records of what a served copy of a model says, in the very form of `sample`.
 
     Args:
-        model: the local copy.
+        tokenizer: of the local copy.
+        eos_ids: tokens that end a turn.
+        n_tokens: ids are below this.
         tokens: where the tokens of a text come from.
         sampling: how was sampled; its cap and its stop strings hold for what comes back.
     """
 
-    def __init__(self, model: LanguageModel, tokens: Tokens, sampling: Sampling) -> None:
+    def __init__(
+        self, tokenizer: Any, eos_ids: Collection[int], n_tokens: int, tokens: Tokens, sampling: Sampling
+    ) -> None:
         self.tokens = tokens
-        self._model = model
-        self._tokenizer = model.tokenizer
+        self._tokenizer = tokenizer
+        self._eos_ids = frozenset(eos_ids)
+        self._n_tokens = n_tokens
         self._sampling = sampling
-        self._size = model.hf.get_input_embeddings().num_embeddings
-        added = model.tokenizer.added_tokens_decoder
+        added = tokenizer.added_tokens_decoder
         self._special = frozenset(token_id for token_id, token in added.items() if token.special)
 
     @cached_property
@@ -108,9 +111,9 @@ class Reader:
         said = self._ids(found, choice)
         if isinstance(said, str):
             return said
-        ended = bool(said) and said[-1] in self._model.eos_ids
+        ended = bool(said) and said[-1] in self._eos_ids
         ids = said[:-1] if ended else said
-        if any(token_id in self._model.eos_ids for token_id in ids):
+        if any(token_id in self._eos_ids for token_id in ids):
             return GOES_ON
         whole, offsets = decode_with_offsets(self._tokenizer, ids)
         text, offsets = cut_at_stop(whole, offsets, self._sampling.stop)
@@ -144,7 +147,7 @@ class Reader:
             if isinstance(read, str):
                 return read
             ids = read
-        return ids if all(0 <= token_id < self._size for token_id in ids) else NO_SUCH_TOKEN
+        return ids if all(0 <= token_id < self._n_tokens for token_id in ids) else NO_SUCH_TOKEN
 
     def _one_each(self, found: Completion, choice: Choice, tokens: Sequence[Token]) -> bool:
         """Whether a stream had one event for every token that was counted; the end of a turn is counted and silent."""
