@@ -76,7 +76,12 @@ def answering(local: Run, acts: ModuleType) -> Callable[[Any], Any]:
         if "response_format" not in seen.body:
             response = said[seen.body["seed"]]
             assert seen.last == next(each.text for each in questions.values() if each.id == response.question_id)
-            return acts.says(response.text, response.finish, prompt_tokens=0)
+            act = acts.says(response.text, response.finish, prompt_tokens=0)
+            if "return_token_ids" not in seen.body:
+                return act
+            body = json.loads(act.body)
+            body["choices"][0]["token_ids"] = [*response.token_ids, *([2] if response.finish == "stop" else [])]
+            return acts.Act(json.dumps(body))
         quoted = {name: text for name, _, text in QUOTED.findall(seen.last)}
         question, response = questions[quoted["question"]], quoted["response"]
         if seen.body["response_format"]["json_schema"]["name"] == "marked":
@@ -110,16 +115,18 @@ def test_a_study_by_endpoints_equals_the_local_one(
     judged, expected = read_judged(run), read_judged(local)
     assert told(judged) == told(expected)
     assert judged.counts == expected.counts
-    for name in run.config.sets:  # the model sees the same texts, sometimes cut into other tokens
-        ours, theirs = read_responses(run, name), read_responses(local, name)
-        assert [each.text for key in ours for each in ours[key]] == [each.text for key in ours for each in theirs[key]]
+    for name in run.config.sets:
+        assert read_responses(run, name) == read_responses(local, name)
+        for file in sorted(local.responses(name).glob("*.parquet")):
+            assert (run.responses(name) / file.name).read_bytes() == file.read_bytes()
     responses = sum(counts.responses for counts in judged.counts.values())
     assert judged.endpoints is not None
     assert {name: each.model for name, each in judged.endpoints.items()} == {
         name: f"{name}-model" for name in ("sample", "judge", "spans")
     }
     assert judged.endpoints["sample"].asked == responses == 40 * 2 + 16
-    assert sum("response_format" not in seen.body for seen in server.seen) == responses
+    tried = sum("response_format" not in seen.body for seen in server.seen) - responses
+    assert 0 < tried <= 8  # what the server takes was found out, for ten samples and for one
     assert not any(each.failed for each in judged.endpoints.values())
     cost = judged.endpoints["judge"].cost
     assert cost == pytest.approx(judged.endpoints["judge"].asked * (7 + 3) / 1e6)
