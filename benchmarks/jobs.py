@@ -92,7 +92,7 @@ JOBS = (
 """In the order in which they run and are shown."""
 
 APART = frozenset(
-    {"contributions", "figures", "jobs", "machine", "random_models", "results", "run", "timing", "watching"}
+    {"contributions", "figures", "jobs", "machine", "random_models", "results", "run", "server", "timing", "watching"}
 )
 """Files in this folder that measure nothing by themselves."""
 
