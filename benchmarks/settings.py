@@ -52,39 +52,36 @@ def main() -> None:
             store = ContributionStore.create(other.contributions("train"), Layout.plan(model, planned, recording))
             for batch in store.pending_batches():
                 extract_batch(model, planned[batch], store, batch)
-            fit, dev = (
-                read_measured(other, "train", "fit", with_other=True),
-                read_measured(other, "train", "dev").answers,
-            )
-        train = fit.answers
-        for scheme, scale in product(("3-vs-1", "1-vs-1"), ("none", "std")):
-            rows = training_rows(scheme, train.hallucinated, train.groups, fit.has_other)
-            X = rows.matrix(train.contributions, fit.other)
-            span = 100.0 if scale == "none" else 20.0
-            path = fit_path(X, rows.y, c_grid(X, rows.y, 7, span, scale=scale), scale=scale)
-            choice = choose(path.solutions, dev.contributions, dev.hallucinated, model.n_neurons)
-            H, point = choice.solution.positive, choice.curve[choice.index]
-            drawn = [auroc(each, dev) for each in random_neurons(H, model.n_neurons, train, dev, draws=10)]
-            print(
-                f"{positions:9} {scheme:8} {'raw' if scale == 'none' else 'standardised':13} {len(H):4} "
-                f"{point.heldout_auroc:6.3f} {auroc(refit(H, train, dev), dev):6.3f}  "
-                f"{np.mean(drawn):.3f} {max(drawn):.3f}",
-                flush=True,
-            )
-            read = "at the tokens" if positions == "at" else "before them"
-            penalty = "raw values" if scale == "none" else "standardised values"
-            refitted = f"{len(H)} H-Neurons; refitted {auroc(refit(H, train, dev), dev):.3f}"
-            randomly = f"as many random neurons: {np.mean(drawn):.3f}, best of {len(drawn)} draws {max(drawn):.3f}"
-            found.append(
-                Figure(
-                    what=f"AUROC, {scheme}, read {read}, penalty on {penalty}",
-                    against=randomly,
-                    value=point.heldout_auroc,
-                    unit="",
-                    note=refitted,
-                    settings={"model": run.config.model.name, "held out": len(dev), "fitted on": len(train)},
+            fit, dev = read_measured(other, "train", "fit"), read_measured(other, "train", "dev").answers
+            train = fit.answers
+            for scheme, scale in product(("3-vs-1", "1-vs-1"), ("none", "std")):
+                rows = training_rows(scheme, train.hallucinated, train.groups, fit.has_other)
+                X = rows.matrix(train.contributions, fit.other)
+                span = 100.0 if scale == "none" else 20.0
+                path = fit_path(X, rows.y, c_grid(X, rows.y, 7, span, scale=scale), scale=scale)
+                choice = choose(path.solutions, dev.contributions, dev.hallucinated, model.n_neurons)
+                H, point = choice.solution.positive, choice.curve[choice.index]
+                drawn = [auroc(each, dev) for each in random_neurons(H, model.n_neurons, train, dev, draws=10)]
+                print(
+                    f"{positions:9} {scheme:8} {'raw' if scale == 'none' else 'standardised':13} {len(H):4} "
+                    f"{point.heldout_auroc:6.3f} {auroc(refit(H, train, dev), dev):6.3f}  "
+                    f"{np.mean(drawn):.3f} {max(drawn):.3f}",
+                    flush=True,
                 )
-            )
+                read = "at the tokens" if positions == "at" else "before them"
+                penalty = "raw values" if scale == "none" else "standardised values"
+                refitted = f"{len(H)} H-Neurons; refitted {auroc(refit(H, train, dev), dev):.3f}"
+                randomly = f"as many random neurons: {np.mean(drawn):.3f}, best of {len(drawn)} draws {max(drawn):.3f}"
+                found.append(
+                    Figure(
+                        what=f"AUROC, {scheme}, read {read}, penalty on {penalty}",
+                        against=randomly,
+                        value=point.heldout_auroc,
+                        unit="",
+                        note=refitted,
+                        settings={"model": run.config.model.name, "held out": len(dev), "fitted on": len(train)},
+                    )
+                )
     save(args.json, found)
 
 

@@ -19,6 +19,7 @@ from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
 from hneurons.probes.logistic import Logistic
 from hneurons.probes.names import H_NEURONS, MATCHED, PERMUTED, RANDOM, REFIT
 from hneurons.probes.probe import Probe, ProbeCard, Provenance, WeightedNeuron
+from hneurons.probes.rows import dense
 from hneurons.probes.solution import Solution
 
 LAYERS, WIDTH = 3, 8
@@ -80,12 +81,12 @@ def test_the_recalibrated_probe_ranks_as_the_unchanged_one(sparse: Detector, oth
         ),
     )  # fmt: skip
     probe = Probe(card, address, SOLUTION.weights, None)
-    expected = roc_auc_score(other.hallucinated, probe.score(other.contributions.reshape(-1, LAYERS, WIDTH)))
+    expected = roc_auc_score(other.hallucinated, probe.score(dense(other.contributions).reshape(-1, LAYERS, WIDTH)))
     (row,) = transferred([sparse], [other], resamples=50)
     assert row.auroc.value == pytest.approx(expected, abs=1e-12)
     assert (row.n_hallucinated, row.n_faithful) == (other.hallucinated.sum(), (~other.hallucinated).sum())
     turned = Probe(card, address, -SOLUTION.weights, None)
-    wrong = roc_auc_score(other.hallucinated, turned.score(other.contributions.reshape(-1, LAYERS, WIDTH)))
+    wrong = roc_auc_score(other.hallucinated, turned.score(dense(other.contributions).reshape(-1, LAYERS, WIDTH)))
     assert row.auroc.value != pytest.approx(wrong, abs=1e-3)
 
 
@@ -93,7 +94,7 @@ def test_every_kind_of_detector_against_scikit_learn(train: Answers, dev: Answer
     fitted = refit(CHOSEN, train, dev, REFIT)
     text = question_text(train, dev)
     rows = {row.detector: row.auroc.value for row in transferred([fitted, text], [other], resamples=20)}
-    logits = naive_logits(fitted.model, other.contributions[:, CHOSEN])
+    logits = naive_logits(fitted.model, other.contributions.take(CHOSEN))
     assert rows[REFIT] == pytest.approx(roc_auc_score(other.hallucinated, logits), abs=1e-12)
     p = text.model.predict_proba(text.vectorizer.transform(other.questions))[:, 1]
     assert rows["question text"] == pytest.approx(roc_auc_score(other.hallucinated, p), abs=1e-12)
@@ -103,7 +104,7 @@ def test_far_from_what_it_was_fitted_on_a_detector_still_ranks(other: Answers) -
     """Probabilities that are 1 up to rounding tie; logits do not."""
     steep = ProbeDetector(H_NEURONS, Solution(1.0, CHOSEN, np.full(3, 4000.0), 3000.0, 0.0, 1))
     assert (steep.scores(other) == 1).all()
-    logits = 3000 + other.contributions[:, CHOSEN].astype(np.float64) @ np.full(3, 4000.0)
+    logits = 3000 + other.contributions.take(CHOSEN) @ np.full(3, 4000.0)
     expected = roc_auc_score(other.hallucinated, logits)
     (row,) = transferred([steep], [other], resamples=20)
     assert row.auroc.value == pytest.approx(expected, abs=1e-12)
@@ -116,7 +117,7 @@ def test_intervals_are_those_of_weighted_scikit_learn(sparse: Detector, other: A
     (row,) = transferred([sparse], [other], resamples=60, seed=7)
     names, member = np.unique(other.groups, return_inverse=True)
     draws = np.random.default_rng(7).multinomial(len(names), np.full(len(names), 1 / len(names)), size=60)
-    scores = other.contributions[:, SOLUTION.indices].astype(np.float64) @ SOLUTION.weights
+    scores = other.contributions.take(SOLUTION.indices) @ SOLUTION.weights
     values = [roc_auc_score(other.hallucinated, scores, sample_weight=draw[member]) for draw in draws]
     assert (row.auroc.low, row.auroc.high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=1e-12)
     apart = [roc_auc_score(other.hallucinated, scores, sample_weight=draw[member[::-1]]) for draw in draws]

@@ -16,18 +16,19 @@ from hneurons.probes.detectors import (
     recalibrate,
     with_threshold,
 )
+from hneurons.probes.rows import dense
 from hneurons.probes.solution import Solution
 
 
 @pytest.fixture(scope="module")
 def probe(world):
     """Ranks well, but its probabilities are far too low."""
-    scale = world.answers.contributions[:, world.planted].astype(np.float64).std(axis=0)
+    scale = world.answers.contributions.take(world.planted).std(axis=0)
     return ProbeDetector("probe", Solution(1.0, world.planted, 1 / scale, -20.0, 0.0, 1))
 
 
 def test_the_probe_scores_by_all_its_weights(world, probe, dev):
-    z = dev.contributions[:, world.planted].astype(np.float64) @ probe.solution.weights - 20
+    z = dev.contributions.take(world.planted) @ probe.solution.weights - 20
     np.testing.assert_allclose(probe.scores(dev), 1 / (1 + np.exp(-z)), rtol=1e-12)
 
 
@@ -60,7 +61,7 @@ def test_the_threshold_is_the_best_of_all(dev, probe):
 def test_detectors_on_neurons_read_only_those(world, dev, test_set):
     indices = world.planted[:3]
     detector = detect_by_neurons("three", indices, world.answers, dev)
-    shuffled = test_set.contributions.copy()
+    shuffled = dense(test_set.contributions)
     others = np.setdiff1d(np.arange(shuffled.shape[1]), indices)
     shuffled[:, others] = 0
     blind = Answers("blind", test_set.hallucinated, test_set.groups, shuffled)

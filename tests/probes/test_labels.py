@@ -7,6 +7,7 @@ import pytest
 
 from hneurons.errors import ProbeError
 from hneurons.probes.labels import flat, neurons, refuse_shared_groups, training_rows
+from hneurons.probes.rows import dense
 
 HALLUCINATED = np.array([True, False, True, False])
 GROUPS = np.array(["a", "b", "a", "c"])
@@ -19,8 +20,7 @@ def test_three_against_one():
     rows = training_rows("3-vs-1", HALLUCINATED, GROUPS, HAS_OTHER)
     expected = [(x, bool(h), g) for x, h, g in zip(ANSWER, HALLUCINATED, GROUPS, strict=True)]
     expected += [(OTHER[i], False, GROUPS[i]) for i in range(4) if HAS_OTHER[i]]
-    X = rows.matrix(ANSWER, OTHER)
-    assert X.flags.f_contiguous
+    X = dense(rows.matrix(ANSWER, OTHER))
     assert len(X) == len(expected) == 7
     for row, y, group, (x, label, key) in zip(X, rows.y, rows.groups, expected, strict=True):
         np.testing.assert_array_equal(row, x)
@@ -33,7 +33,7 @@ def test_three_against_one():
 
 def test_one_against_one_takes_answers_only():
     rows = training_rows("1-vs-1", HALLUCINATED, GROUPS, HAS_OTHER)
-    np.testing.assert_array_equal(rows.matrix(ANSWER), ANSWER)
+    np.testing.assert_array_equal(dense(rows.matrix(ANSWER)), ANSWER)
     np.testing.assert_array_equal(rows.y, HALLUCINATED)
     assert rows.left_out == {"other-token vectors, by the scheme": 3}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.linalg import eigh
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 
 from hneurons.errors import ProbeError
-from hneurons.probes.logistic import fit_logistic
+from hneurons.probes.columns import ArrayColumns
+from hneurons.probes.logistic import CS, fit_logistic
 
 
 def make(n, d, seed, weights=None):
@@ -66,3 +69,55 @@ def test_constant_columns_get_no_weight_and_one_label_is_refused():
         fit_logistic(X, np.zeros(50, dtype=bool), X, y)
     with pytest.raises(ProbeError, match="no value of C"):
         fit_logistic(X, y, X, y, Cs=())
+
+
+def at_once(X, y, X_dev, C, *, scaled=True):
+    """The same fit with the whole matrix in memory: logits of held-out rows, and weights on raw columns."""
+    X, X_dev = X.astype(np.float64), X_dev.astype(np.float64)
+    mean, deviation = X.mean(axis=0), X.std(axis=0)
+    if not scaled:
+        deviation[:] = deviation.mean()
+    Z, Z_dev = (X - mean) / deviation, (X_dev - mean) / deviation
+    values, vectors = eigh(Z @ Z.T)
+    kept = values > values[-1] * len(Z) * np.finfo(np.float64).eps
+    basis = Z.T @ (vectors[:, kept] / np.sqrt(values[kept]))
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-6, max_iter=2000)
+    for each in [c for c in CS if c <= C]:
+        model.set_params(C=each, warm_start=True).fit(Z @ basis, y)
+    return model.decision_function(Z_dev @ basis), basis @ model.coef_[0] / deviation
+
+
+@pytest.mark.parametrize("widths", [(64, 64), (50, 7), (1000, 1000)])
+def test_read_in_blocks_the_fit_is_that_of_the_whole_matrix(widths):
+    X, y = make(90, 400, 5)
+    X_dev, y_dev = make(60, 400, 6)
+    blocks = (ArrayColumns(each, width) for each, width in zip((X, X_dev), widths, strict=True))
+    model = fit_logistic(next(blocks), y, next(blocks), y_dev)
+    logits, weights = at_once(X, y, X_dev, model.C)
+    np.testing.assert_allclose(model.logits(ArrayColumns(X_dev, widths[1])), logits, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(model.logits(X_dev), logits, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(model.weights, weights, rtol=1e-8, atol=1e-8 * np.abs(weights).max())
+    assert model.heldout_accuracy == ((logits >= 0) == y_dev).mean()
+    assert np.abs(at_once(X, y, X_dev, model.C, scaled=False)[0] - logits).max() > 1e-3
+    other = next(C for C in CS if model.C != C)
+    assert np.abs(at_once(X, y, X_dev, other)[0] - logits).max() > 1e-3
+
+
+def test_few_columns_are_read_from_blocks_too():
+    X, y = make(90, 30, 7)
+    X_dev, y_dev = make(60, 30, 8)
+    model = fit_logistic(ArrayColumns(X, 4), y, ArrayColumns(X_dev, 7), y_dev)
+    again = fit_logistic(X, y, X_dev, y_dev)
+    np.testing.assert_allclose(model.weights, again.weights, rtol=1e-9)
+    assert model.C == again.C
+
+
+@pytest.mark.parametrize("d", [4, 200])
+def test_where_nothing_varies_there_is_no_weight_or_the_reason(d):
+    X, y = make(50, 4, 4)
+    flat = np.full((50, d), 0.1, dtype=np.float32)
+    if d > len(X):
+        with pytest.raises(ProbeError, match="no column varies"):
+            fit_logistic(flat, y, flat, y)
+    else:
+        assert not fit_logistic(flat.astype(np.float64), y, flat, y).weights.any()

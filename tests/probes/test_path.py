@@ -12,12 +12,13 @@ from hneurons.errors import ProbeError
 from hneurons.probes.columns import ArrayColumns, correlate, deviations
 from hneurons.probes.labels import training_rows
 from hneurons.probes.path import Problem, c_grid, fit_path, fit_paths, violations
+from hneurons.probes.rows import dense
 
 
 @pytest.fixture(scope="module")
 def training(world):
     rows = training_rows("3-vs-1", world.answers.hallucinated, world.answers.groups, world.has_other)
-    return rows.matrix(world.answers.contributions, world.other), rows.y
+    return dense(rows.matrix(world.answers.contributions, world.other)), rows.y
 
 
 def naive_violation(X, y, solution, deviation, penalised=False):

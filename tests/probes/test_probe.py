@@ -12,6 +12,7 @@ from hneurons.errors import ProbeError, ProbeMismatchError
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.probes.path import c_grid, fit_path
 from hneurons.probes.probe import CARD, TENSORS, Probe, make_probe
+from hneurons.probes.rows import dense
 
 MODEL = ModelFingerprint(
     name="tiny", revision=None, model_type="llama", n_layers=4, n_neurons=64, hidden_size=16, weights_digest="ab" * 32
@@ -54,7 +55,7 @@ def test_it_comes_back_as_it_was(probe, tmp_path):
 
 
 def test_it_scores_as_a_naive_loop_does(probe, test_set):
-    full = test_set.contributions.reshape(-1, 4, 64)
+    full = dense(test_set.contributions).reshape(-1, 4, 64)
     naive = []
     for row in full[:50]:
         z = probe.card.intercept

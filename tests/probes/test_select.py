@@ -7,6 +7,7 @@ import pytest
 
 from hneurons.errors import ProbeError
 from hneurons.probes.path import c_grid, fit_path
+from hneurons.probes.rows import dense
 from hneurons.probes.select import choose
 from hneurons.probes.solution import Solution
 
@@ -77,7 +78,7 @@ def test_held_out_accuracy_is_that_of_the_probabilities(world, dev):
     choice = choose(path.solutions, dev.contributions, dev.hallucinated, world.n_neurons, max_ratio=0.2)
     for point, s in zip(choice.curve, path.solutions, strict=True):
         naive = []
-        for row, label in zip(dev.contributions, dev.hallucinated, strict=True):
+        for row, label in zip(dense(dev.contributions), dev.hallucinated, strict=True):
             z = s.intercept + sum(w * float(row[j]) for j, w in zip(s.indices, s.weights, strict=True))
             naive.append((1 / (1 + np.exp(-z)) >= 0.5) == label)
         assert point.heldout_accuracy == pytest.approx(np.mean(naive))

@@ -9,13 +9,14 @@ from scipy.stats import binomtest
 from hneurons.errors import ProbeError
 from hneurons.probes.labels import training_rows
 from hneurons.probes.path import c_grid, fit_path
+from hneurons.probes.rows import dense
 from hneurons.probes.stability import jaccard, jaccard_matrix, mean_jaccard, resample, resampled_selection, wilson
 
 
 @pytest.fixture(scope="module")
 def training(world):
     rows = training_rows("1-vs-1", world.answers.hallucinated, world.answers.groups)
-    return rows.matrix(world.answers.contributions), rows.y, rows.groups
+    return dense(rows.matrix(world.answers.contributions)), rows.y, rows.groups
 
 
 @pytest.mark.parametrize("resampling", ["half", "bootstrap"])

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 import hneurons
 from hneurons.contributions import ContributionStore
 from hneurons.probes.probe import Probe
+from hneurons.probes.rows import dense
 from hneurons.responses.judging import judge
 from hneurons.study.asking import read_questions, read_responses
 from hneurons.study.evaluating import H_NEURONS, evaluation_sets, read_evaluation
@@ -105,7 +106,7 @@ def test_reported_aurocs_are_scikit_learns(finished: Run) -> None:
 def test_the_saved_probe_gives_the_scores_of_the_report_up_to_calibration(finished: Run) -> None:
     probe = Probe.load(finished.probe)
     answers = evaluation_sets(finished)["in-domain"]
-    shaped = answers.contributions.reshape(len(answers), probe.card.model.n_layers, probe.card.model.n_neurons)
+    shaped = dense(answers.contributions).reshape(len(answers), probe.card.model.n_layers, probe.card.model.n_neurons)
     reported = [each.probability for each in read_evaluation(finished).scores["in-domain"]]
     assert np.array_equal(np.argsort(probe.score(shaped), kind="stable"), np.argsort(reported, kind="stable"))
 

@@ -19,6 +19,7 @@ from hneurons.errors import ConfigChangedError, ModelError, ProbeMismatchError, 
 from hneurons.files import read_json, write_json
 from hneurons.origins.record import Origin
 from hneurons.probes.probe import Probe
+from hneurons.probes.rows import dense
 from hneurons.questions.question import Question
 from hneurons.responses.judging import judge
 from hneurons.study import tracing
@@ -202,7 +203,7 @@ def test_refitted_and_random_neurons_are_applied_with_the_weights_of_the_tuned_m
 def test_invented_places_stand_beside_faithful_answers_of_the_base_model(traced: Run) -> None:
     base = base_of(traced)
     answers = evaluation_sets(base)["invented"]
-    shaped = answers.contributions.reshape(len(answers), -1, Probe.load(traced.probe).card.model.n_neurons)
+    shaped = dense(answers.contributions).reshape(len(answers), -1, Probe.load(traced.probe).card.model.n_neurons)
     expected = roc_auc_score(answers.hallucinated, logits(traced, shaped))
     assert figure(traced, "backward", H_NEURONS, "invented").auroc.value == pytest.approx(expected, abs=1e-12)
     asked = {each.eval_set: each for each in found(traced).asked}

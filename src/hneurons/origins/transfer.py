@@ -126,9 +126,7 @@ def ranking(detector: Detector, answers: Answers) -> Float64[np.ndarray, " rows"
     if isinstance(detector, ProbeDetector):
         return detector.solution.logits(answers.contributions)
     if isinstance(detector, LogisticDetector):
-        features = np.asarray(detector.features(answers), dtype=np.float64)
-        logits: Float64[np.ndarray, " rows"] = features @ detector.model.weights + detector.model.intercept
-        return logits
+        return detector.model.logits(detector.features(answers))
     return np.asarray(detector.scores(answers), dtype=np.float64) if len(answers) else np.zeros(0)
 
 

@@ -12,11 +12,12 @@ from scipy.special import expit, logit
 
 from hneurons.errors import ProbeError
 from hneurons.probes.answers import Answers
+from hneurons.probes.columns import Columns
 from hneurons.probes.logistic import Logistic, fit_logistic
 from hneurons.probes.solution import Solution
 from hneurons.probes.solver import free_intercept
 
-Features = Callable[[Answers], np.ndarray]
+Features = Callable[[Answers], Columns | np.ndarray]
 D = TypeVar("D", "LogisticDetector", "ProbeDetector", "Recalibrated")
 
 
@@ -101,7 +102,7 @@ def detect_by_neurons(
         raise ProbeError(f"{name}: there is no neuron to fit on")
 
     def features(answers: Answers) -> Float[np.ndarray, "rows neurons"]:
-        return answers.contributions[:, indices]
+        return answers.contributions.take(indices)
 
     return detect_by(name, features, train, dev, detail=f"{len(indices)} neurons")
 

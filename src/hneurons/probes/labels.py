@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from hneurons.errors import ProbeError
+from hneurons.probes.columns import Columns
+from hneurons.probes.rows import as_rows, rows_of, stacked
 
 Scheme = Literal["3-vs-1", "1-vs-1"]
 Neuron = tuple[int, int]
@@ -34,34 +36,49 @@ class TrainingRows:
 
     def matrix(
         self,
-        answer: Float[np.ndarray, "responses neurons"],
-        other: Float[np.ndarray, "responses neurons"] | None = None,
-    ) -> Float[np.ndarray, "rows neurons"]:
-        """The rows themselves, in Fortran order and the precision of `answer`.
+        answer: Columns | Float[np.ndarray, "responses neurons"],
+        other: Columns | Float[np.ndarray, "responses neurons"] | None = None,
+    ) -> Columns:
+        """The rows themselves, for the path; read from where they are, not copied.
+
+        Args:
+            answer: answer vectors, one row a response.
+            other: other-token vectors, one row a response; those of responses without other tokens are never read.
 
         Raises:
-            ProbeError: other-token vectors are needed and missing, the arrays do not fit, or a contribution that is
+            ProbeError: other-token vectors are needed and missing, the matrices do not fit, or a contribution that is
                 used is negative or not finite.
         """
         if self.is_other.any() and (other is None or other.shape != answer.shape):
             found = "missing" if other is None else f"of shape {other.shape}, not {answer.shape}"
             raise ProbeError(f"scheme {self.scheme} needs other-token vectors, which are {found}")
-        if self.index.max() >= len(answer):
-            raise ProbeError(f"the rows were made for at least {self.index.max() + 1} responses, not {len(answer)}")
-        X = np.empty((len(self.index), answer.shape[1]), dtype=answer.dtype, order="F")
-        X[~self.is_other] = answer[self.index[~self.is_other]]
-        if other is not None:
-            X[self.is_other] = other[self.index[self.is_other]]
-        if not np.isfinite(X).all() or X.min() < 0:
-            raise ProbeError(
-                "a contribution is negative or not finite; contributions are ratios of norms, record again"
-            )
-        return X
+        if self.index.max() >= answer.shape[0]:
+            raise ProbeError(f"the rows were made for at least {self.index.max() + 1} responses, not {answer.shape[0]}")
+        columns = _chosen(answer, self.index[~self.is_other])
+        if other is not None and self.is_other.any():
+            place = np.argsort(np.argsort(self.is_other, kind="stable"))  # where a row is once others come last
+            columns = rows_of(stacked(columns, _chosen(other, self.index[self.is_other])), place)
+        for _, block in columns.blocks():
+            _refuse_impossible(block)
+        return columns
 
     def labels(self, hallucinated: Bool[np.ndarray, " responses"]) -> Bool[np.ndarray, " rows"]:
         """The labels of these rows if the responses were labelled `hallucinated` (for permuted labels)."""
         y: Bool[np.ndarray, " rows"] = hallucinated[self.index] & ~self.is_other
         return y
+
+
+def _chosen(vectors: Columns | Float[np.ndarray, "responses neurons"], rows: Int[np.ndarray, " rows"]) -> Columns:
+    if not isinstance(vectors, np.ndarray):
+        return rows_of(vectors, rows)
+    used = vectors[rows]
+    _refuse_impossible(used)
+    return as_rows(used)
+
+
+def _refuse_impossible(block: Float[np.ndarray, "rows width"]) -> None:
+    if not np.isfinite(block).all() or block.min(initial=0.0) < 0:
+        raise ProbeError("a contribution is negative or not finite; contributions are ratios of norms, record again")
 
 
 def training_rows(

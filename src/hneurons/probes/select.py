@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hneurons.errors import ProbeError
 from hneurons.probes import metrics
+from hneurons.probes.columns import Columns
 from hneurons.probes.labels import Neuron, neurons
 from hneurons.probes.solution import Solution
 
@@ -51,7 +52,7 @@ class Choice:
 
 def choose(
     solutions: Sequence[Solution],
-    X_dev: Float[np.ndarray, "heldout neurons"],
+    X_dev: Columns | Float[np.ndarray, "heldout neurons"],
     y_dev: Bool[np.ndarray, " heldout"],
     n_neurons: int,
     known_accuracy: KnownAccuracy | None = None,
@@ -66,7 +67,8 @@ def choose(
 
     Args:
         solutions: along the path.
-        X_dev, y_dev: answer vectors and labels of questions that are neither trained nor tested on.
+        X_dev, y_dev: answer vectors and labels of questions that are neither trained nor tested on; only the columns of
+            the solutions are read.
         n_neurons: neurons of one layer.
         known_accuracy: takes (layer, index) pairs, gives an accuracy in [0, 1]; called once per distinct set. Left
             out, the score is held-out accuracy alone.
@@ -75,11 +77,9 @@ def choose(
     Raises:
         ProbeError: no solution is eligible; the message names the reasons.
     """
-    total = X_dev.shape[1]
-    if not len(y_dev) or len(X_dev) != len(y_dev) or total % n_neurons:
-        raise ProbeError(
-            f"{len(X_dev)} held-out rows of {total} neurons do not fit {len(y_dev)} labels, {n_neurons} a layer"
-        )
+    rows, total = X_dev.shape
+    if not len(y_dev) or rows != len(y_dev) or total % n_neurons:
+        raise ProbeError(f"{rows} held-out rows of {total} neurons do not fit {len(y_dev)} labels, {n_neurons} a layer")
     known: dict[tuple[Neuron, ...], float] = {}
     curve, ones = [], np.ones((1, len(y_dev)))
     for solution in solutions:

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from hneurons.probes.columns import Columns
+
 Scale = Literal["none", "std"]
 Intercept = Literal["free", "penalised"]
 
@@ -33,9 +35,10 @@ class Solution:
         """The H-Neurons: flat numbers of the neurons of positive weight."""
         return self.indices[self.weights > 0]
 
-    def logits(self, X: Float[np.ndarray, "rows neurons"]) -> Float64[np.ndarray, " rows"]:
-        """w.x + b for rows of raw contributions; positive means hallucinated."""
-        logits: Float64[np.ndarray, " rows"] = X[:, self.indices].astype(np.float64) @ self.weights + self.intercept
+    def logits(self, X: Columns | Float[np.ndarray, "rows neurons"]) -> Float64[np.ndarray, " rows"]:
+        """w.x + b for rows of raw contributions, of which only `indices` are read; positive means hallucinated."""
+        read = X[:, self.indices].astype(np.float64) if isinstance(X, np.ndarray) else X.take(self.indices)
+        logits: Float64[np.ndarray, " rows"] = read @ self.weights + self.intercept
         return logits
 
 

@@ -106,7 +106,7 @@ class EndpointsSettings(_Settings):
 
 
 class StudyConfig(_Settings):
-    """Everything that decides the contents of a run, and where endpoints are.
+    """Everything that decides the contents of a run, where endpoints are, and how much is held in memory.
 
     `batch_size` is part of it: the rounding of a forward pass depends on what is batched together, so that another
     batch size may, very rarely, sample another token.
@@ -125,6 +125,7 @@ class StudyConfig(_Settings):
     batch_size: int = Field(default=64, ge=1)
     batch_tokens: int = Field(default=4096, ge=1)
     storage: Literal["float32", "float16"] = "float32"
+    in_memory_mb: int = Field(default=2000, ge=0)
     seed: int = 0
 
     @model_validator(mode="after")
@@ -146,8 +147,11 @@ class StudyConfig(_Settings):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide what a run contains: of endpoints the model and how it is asked, not where it is."""
-        fields = self.model_dump(mode="json", exclude={"endpoints"})
+        """The fields that decide what a run contains: of endpoints the model and how it is asked, not where it is.
+
+        `in_memory_mb` is none of them: the numbers are the same wherever they are read from.
+        """
+        fields = self.model_dump(mode="json", exclude={"endpoints", "in_memory_mb"})
         if self.endpoints is not None:
             chosen = {name: getattr(self.endpoints, name) for name in EndpointsSettings.model_fields}
             fields["endpoints"] = {name: each.deciding for name, each in chosen.items() if each is not None}

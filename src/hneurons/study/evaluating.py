@@ -13,7 +13,7 @@ from hneurons.files import write_json
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.probes.baselines import Addition, adds_to_entropy, baselines
-from hneurons.probes.columns import as_columns, deviations
+from hneurons.probes.columns import deviations
 from hneurons.probes.controls import Control, control_bands, permuted_probes, random_neurons, refit
 from hneurons.probes.detectors import Detector, ProbeDetector, recalibrate
 from hneurons.probes.labels import Scheme, flat, training_rows
@@ -112,7 +112,7 @@ def fitted_detectors(run: Run) -> Fitted:
         ProbeError: the run's probe cannot be read.
     """
     settings, seed = run.config.controls, run.config.seed
-    fit, held = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
+    fit, held = read_measured(run, "train", "fit"), read_measured(run, "train", "dev")
     train, dev = fit.answers, held.answers
     probe = Probe.load(run.probe)
     n_neurons = probe.card.model.n_neurons
@@ -153,7 +153,7 @@ def _permuted(run: Run, n_neurons: int, fit: Measured, dev: Answers, scheme: Sch
     """The whole pipeline on permuted labels, on a grid of C of this scheme's own."""
     settings, train = run.config.probe, fit.answers
     rows = training_rows(scheme, train.hallucinated, train.groups, fit.has_other)
-    X = as_columns(rows.matrix(train.contributions, fit.other))
+    X = rows.matrix(train.contributions, fit.other)
     return permuted_probes(
         X,
         rows,

@@ -20,7 +20,7 @@ from hneurons.responses.judging import judge
 from hneurons.responses.sampling import batches, sample
 from hneurons.study.asking import prompts_of, read_questions, sets_of
 from hneurons.study.judging import read_judged
-from hneurons.study.measuring import Measured, read_measured
+from hneurons.study.measuring import Measured, make_columns, read_measured
 from hneurons.study.run import Run
 
 
@@ -64,7 +64,8 @@ def fit_probe(run: Run, model: LanguageModel) -> None:
     if run.fit.exists():
         return
     settings = run.config.probe
-    fit, dev = read_measured(run, "train", "fit", with_other=True), read_measured(run, "train", "dev")
+    make_columns(run)
+    fit, dev = read_measured(run, "train", "fit"), read_measured(run, "train", "dev")
     tested = {name: [answer.group for answer in read_judged(run).answers[name]] for name in run.config.evaluate}
     for name, groups in tested.items():
         refuse_shared_groups({"fit": fit.answers.groups, "dev": dev.answers.groups, name: groups})

@@ -162,6 +162,7 @@ def _checkpoint(shared: _Shared, found: Found) -> Checkpoint:
         kept = _Kept.model_validate({**key, "checkpoint": _measured(shared, found, nested)})
         write_json(file, kept.model_dump(mode="json"))
     if contributions.exists():
+        shutil.rmtree(nested.columns, ignore_errors=True)
         contributions.replace(trash)  # gone at once: half a store would be taken for a whole one
         shutil.rmtree(trash)
     return kept.checkpoint

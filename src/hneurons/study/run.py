@@ -7,6 +7,7 @@
     verdicts/                       what LLMs were asked about the responses, where endpoints are used
     judged.json                     verdicts, answer spans, what is fitted on and reported on, and what was left out
     contributions/SET/              what the neurons did
+    columns/SET/                    the same for a fit to read, where it is too much for memory
     probe/                          the probe
     fit.json                        how it was chosen, and how stable it is
     detection.json                  how well it and its rivals detect
@@ -72,7 +73,7 @@ class Run:
                     f"{path} holds a run with another configuration ({'; '.join(changes[:3])}{more}); "
                     "give another directory with --out, or repeat the run with its own settings"
                 )
-            if config != run.config:  # an endpoint is elsewhere, or asked at another pace
+            if config != run.config:  # an endpoint is elsewhere, or less is held in memory
                 write_json(path / "config.json", config.model_dump(mode="json"))
             return cls(path, config)
         if path.exists() and any(path.iterdir()):
@@ -108,6 +109,11 @@ class Run:
 
     def contributions(self, name: str) -> Path:
         return self.path / "contributions" / name
+
+    @property
+    def columns(self) -> Path:
+        """Contributions as a fit reads them; may be deleted, and is made again where it is needed."""
+        return self.path / "columns"
 
     @property
     def verdicts(self) -> Path:

@@ -18,6 +18,7 @@ from hneurons.probes import metrics
 from hneurons.probes.answers import Answers
 from hneurons.probes.bootstrap import Bootstrap, Estimate
 from hneurons.probes.logistic import fit_logistic
+from hneurons.probes.states import States
 
 N_CONTROL = 10
 """Control tasks: labellings of types, each fitted and tested anew."""
@@ -39,8 +40,8 @@ class Asked:
             raise ProbeError(f"{self.answers.name}: give a kind and a type for each of the {len(self.answers)} answers")
 
     @property
-    def states(self) -> Float[np.ndarray, "rows layers hidden"]:
-        """Mean states of the answers."""
+    def states(self) -> Float[np.ndarray, "rows layers hidden"] | States:
+        """Mean states of the answers, to be read as `states[rows, layer]`."""
         if self.answers.hidden is None:
             raise ProbeError(f"{self.answers.name}: hidden states were not recorded, and probes read them")
         return self.answers.hidden
