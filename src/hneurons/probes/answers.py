@@ -23,10 +23,10 @@ else:
 class Answers:
     """One row per judged response: what a detector is fitted on, tuned on or tested on.
 
-    `contributions` are answer vectors (rows, neurons), neurons flat (layer * neurons of a layer + index); an array will
-    do, and is wrapped. `hidden` is the mean residual stream over the answer tokens after every layer, an array (rows,
-    layers, hidden) or what reads as one. `log_prob` and `entropy` are means over the answer tokens, in nats. `questions`
-    are the texts asked. What no detector in use reads may be None.
+    `contributions` are answer vectors (rows, neurons), neurons flat (layer * neurons of a layer + index); an array is
+    wrapped. `hidden` is the mean residual stream over the answer tokens after every layer, an array (rows, layers,
+    hidden) or what reads as one. `log_prob` and `entropy` are means over the answer tokens, in nats. `questions` are
+    the texts asked. What no detector in use reads may be None.
 
     Raises:
         ProbeError: rows differ in number, or a value is not finite.
