@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from hneurons.contributions import (
     plan_batches,
 )
 from hneurons.contributions import extraction as extraction_module
+from hneurons.contributions import store as store_module
 from hneurons.contributions.batches import Batches
 from hneurons.errors import ConfigChangedError, CorruptRunError, NotEnoughDataError, RunError
 from hneurons.models.language_model import LanguageModel
@@ -284,3 +286,36 @@ def test_values_that_overflow_float16_are_refused(tiny_llama: LanguageModel, bat
     writer = ContributionStore.create(tmp_path / "store", layout).writer(0)
     with pytest.raises(RunError, match="do not fit into float16"):
         writer.contributions(0, torch.full((2, 48), 70_000.0), torch.ones(1, 48))
+
+
+def test_chunks_written_behind_an_accelerator_are_the_same(
+    tiny_llama: LanguageModel, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract(tiny_llama, batches, Recording(), tmp_path / "now")
+    monkeypatch.setattr(store_module, "_elsewhere", lambda states: True)
+    threads: set[int] = set()
+    put = store_module.BatchWriter._put
+
+    def noting(self: object, *arguments: object) -> None:
+        threads.add(threading.get_ident())
+        put(self, *arguments)
+
+    monkeypatch.setattr(store_module.BatchWriter, "_put", noting)
+    extract(tiny_llama, batches, Recording(), tmp_path / "behind")
+    assert threads
+    assert threading.get_ident() not in threads
+    now, behind = content(tmp_path / "now"), content(tmp_path / "behind")
+    assert now == behind
+
+
+def test_what_fails_behind_an_accelerator_makes_no_batch(
+    tiny_llama: LanguageModel, batches: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_elsewhere", lambda states: True)
+    store = ContributionStore.create(tmp_path / "store", Layout.plan(tiny_llama, batches, Recording(hidden=False)))
+    writer = store.writer(0)
+    for layer in range(3):
+        writer.contributions(layer, torch.full((2, 48), 1.0 if layer else float("nan")), torch.ones(1, 48))
+    with pytest.raises(RunError, match="layer 0 has contributions that do not fit"):
+        writer.finish([])
+    assert store.done_batches() == ()

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hneurons.responses import kept
 from hneurons.responses.kept import Kept, keep
 
 
@@ -79,3 +80,20 @@ def test_a_row_does_not_depend_on_the_others(seed: int, top_k: int, top_p: float
     logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(seed)).mul(3).round()
     together = rows(keep(logits, temperature, top_k, top_p))
     assert together == [rows(keep(row[None], temperature, top_k, top_p))[0] for row in logits]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"), [(0.0, 0, 1.0), (1.0, 3, 0.8), (0.7, 0, 0.9), (1.0, 0, 1.0)]
+)
+def test_it_is_the_same_wherever_candidates_are_picked(
+    temperature: float, top_k: int, top_p: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.randn(5, 12, generator=torch.Generator().manual_seed(0)).mul(3).round()  # with ties
+    on_host = keep(logits, temperature, top_k, top_p)
+    monkeypatch.setattr(kept, "_FEW", 0)
+    on_device = keep(logits, temperature, top_k, top_p)
+    for name in ("logits", "tokens", "counts"):
+        mine, theirs = getattr(on_host, name), getattr(on_device, name)
+        assert mine.dtype == theirs.dtype
+        assert mine.tolist() == theirs.tolist()
+    assert on_host.counts.sum() == len(on_host.tokens) == len(on_host.logits)

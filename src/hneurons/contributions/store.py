@@ -15,8 +15,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,9 @@ from hneurons.errors import ConfigChangedError, CorruptRunError, RunError
 from hneurons.files import atomic_path, read_json, write_json
 
 ArrayName = Literal["contributions", "hidden"]
+
+AT_ONCE = 4
+"""Chunks that are compressed and written while an accelerator goes on; so many are held in memory."""
 
 PART_SCHEMA = pa.schema(
     [
@@ -248,6 +252,8 @@ class BatchWriter:
         self.store = store
         self.batch = batch
         self._written: set[tuple[ArrayName, int]] = set()
+        self._pool: ThreadPoolExecutor | None = None
+        self._behind: deque[Future[None]] = deque()
 
     def contributions(
         self, layer: int, answer: Float[Tensor, "items neurons"], other: Float[Tensor, "others neurons"]
@@ -268,6 +274,8 @@ class BatchWriter:
         layout = self.store.layout
         names: list[ArrayName] = ["contributions"] if layout.hidden_size is None else ["contributions", "hidden"]
         every = {(name, layer) for name in names for layer in range(layout.n_layers)}
+        while self._behind:
+            self._behind.popleft().result()
         if self._written != every:
             raise RunError(f"batch {self.batch} of {self.store.path} has {len(self._written)} of {len(every)} chunks")
         if [row.role for row in rows] != expected_roles([row.has_other for row in rows if row.role == "answer"]):
@@ -294,16 +302,32 @@ class BatchWriter:
                 f"batch {self.batch} has {n_rows} rows of width {answer.shape[1]}; {self.store.path} holds "
                 f"{layout.rows_per_batch} of width {array.shape[2]} a batch; make the store from the same plan"
             )
-        # The whole chunk at once, empty rows included: nothing is read back, and what was there before leaves no trace.
-        chunk = np.full((layout.rows_per_batch, array.shape[2]), np.nan, dtype=layout.dtype)
         stored: torch.dtype = getattr(torch, layout.dtype)
-        chunk[: len(answer)] = answer.to("cpu", stored).numpy()
-        chunk[len(answer) : n_rows] = other.to("cpu", stored).numpy()
-        if not np.isfinite(chunk[:n_rows]).all():
+        rows = [answer.to("cpu", stored).numpy(), other.to("cpu", stored).numpy()]
+        if _elsewhere(answer):
+            self._pool = self._pool or ThreadPoolExecutor(max_workers=AT_ONCE)
+            self._behind.append(self._pool.submit(self._put, name, layer, rows))
+            if len(self._behind) > AT_ONCE:
+                self._behind.popleft().result()
+        else:
+            self._put(name, layer, rows)
+        self._written.add((name, layer))
+
+    def _put(self, name: ArrayName, layer: int, rows: Sequence[np.ndarray]) -> None:
+        """Write a chunk whole, empty rows included: nothing is read back, and what was there before leaves no trace."""
+        layout, array = self.store.layout, self.store._array(name)
+        found = np.concatenate(rows)
+        if not np.isfinite(found).all():
             raise RunError(f"layer {layer} has {name} that do not fit into {layout.dtype}; use dtype='float32'")
+        chunk = np.full((layout.rows_per_batch, array.shape[2]), np.nan, dtype=layout.dtype)
+        chunk[: len(found)] = found
         first = self.batch * layout.rows_per_batch
         array[first : first + layout.rows_per_batch, layer, :] = chunk
-        self._written.add((name, layer))
+
+
+def _elsewhere(states: Tensor) -> bool:
+    """Whether they were computed on a device that need not wait until they are written."""
+    return states.device.type != "cpu"
 
 
 def _foreign(path: Path) -> bool:

@@ -125,15 +125,17 @@ def _row_scaler(
     passes: Passes, kinds: Int64[np.ndarray, " prompts"], factors: Float64[Tensor, "kinds neurons"]
 ) -> Callable[[Tensor], Tensor]:
     """`kinds` says which row of `factors` belongs to each prompt."""
+    moved = Moved(factors)
     rows: np.ndarray | None = None
     gathered = factors
 
     def change(z: Tensor) -> Tensor:
         nonlocal rows, gathered
         now = passes.current.rows
-        if rows is None or not np.array_equal(rows, now):
-            wide = torch.promote_types(z.dtype, torch.float32)
-            rows, gathered = now, factors[kinds[now]].unsqueeze(1).to(wide).to(z.device)
+        if rows is None or not np.array_equal(rows, now):  # then the choice of each row is moved, not its factors
+            table = moved.to(z.device, torch.promote_types(z.dtype, torch.float32))
+            chosen = torch.from_numpy(kinds[now]).to(z.device)
+            rows, gathered = now, table.index_select(0, chosen).unsqueeze(1)
         return (by_row(z, passes.current) * gathered).to(z.dtype).reshape(z.shape)
 
     return change

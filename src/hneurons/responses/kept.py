@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+_FEW = 1024  # candidates a row: up to so many are picked on the host
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -77,8 +79,9 @@ def _on_host(
     tokens: Int64[Tensor, "rows candidates"],
     kept: Tensor,
 ) -> Kept:
-    return Kept(
-        logits=candidates[kept].cpu().numpy(),
-        tokens=tokens[kept].cpu().numpy(),
-        counts=kept.sum(dim=-1).cpu().numpy(),
-    )
+    """What is kept, as numpy arrays. A few candidates are moved as they are: to pick them, a GPU would be waited for."""
+    if candidates.shape[-1] > _FEW:
+        logits, chosen, counts = candidates[kept].cpu(), tokens[kept].cpu(), kept.sum(dim=-1).cpu()
+        return Kept(logits.numpy(), chosen.numpy(), counts.numpy())
+    rows = kept.cpu().numpy()
+    return Kept(candidates.cpu().numpy()[rows], tokens.cpu().numpy()[rows], rows.sum(axis=-1, dtype=np.int64))
