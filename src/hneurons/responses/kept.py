@@ -79,7 +79,7 @@ def _on_host(
     tokens: Int64[Tensor, "rows candidates"],
     kept: Tensor,
 ) -> Kept:
-    """What is kept, as numpy arrays. A few candidates are moved as they are: to pick them, a GPU would be waited for."""
+    """What is kept, as numpy arrays. A few candidates are moved as they are: picking them on a GPU takes longer."""
     if candidates.shape[-1] > _FEW:
         logits, chosen, counts = candidates[kept].cpu(), tokens[kept].cpu(), kept.sum(dim=-1).cpu()
         return Kept(logits.numpy(), chosen.numpy(), counts.numpy())
