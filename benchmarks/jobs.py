@@ -43,7 +43,7 @@ JOBS = (
     ),
     Job(
         "Recording contributions, 110M parameters", "extraction", "--shape 100m --items 32 --repeats 3 --no-memory",
-        "--quick", 3, name="extraction-100m",
+        "--quick --no-memory", 3, name="extraction-100m",
     ),
     Job(
         "Ten samples a question", "sampling", "--limit 256 --repeats 3",
