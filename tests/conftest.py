@@ -112,6 +112,16 @@ TINY: dict[str, dict[str, object]] = {
 """Tiny configuration of every architecture, some in several variants (`model_type` then says which it is)."""
 
 
+def wide_settings(family: str) -> dict[str, Any]:
+    """What makes a tiny model of `family` 64 wide, with 128 neurons a layer."""
+    width = {"hidden_size": 64, "intermediate_size": 128}
+    if family == "gemma3":
+        text = {**GQA, **width, "model_type": "gemma3_text", "head_dim": 16, "query_pre_attn_scalar": 16}
+        return {"text_config": text | {"num_hidden_layers": 2, "vocab_size": 320, "max_position_embeddings": 256}}
+    own = {"gpt2": {"n_embd": 64, "n_inner": 128}, "opt": width | {"ffn_dim": 128, "word_embed_proj_dim": 64}}
+    return own.get(family, width)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with an argument `tiny_family` runs once for every entry of `TINY`."""
     if "tiny_family" in metafunc.fixturenames:
@@ -207,6 +217,46 @@ def tiny_model(tiny_directory: Callable[..., Path]) -> Callable[..., LanguageMod
 def tiny_llama(tiny_model: Callable[..., LanguageModel]) -> LanguageModel:
     """Three layers of 48 neurons, width 32, float32, random weights; its tokenizer has a chat template."""
     return tiny_model("llama", layers=3)
+
+
+@pytest.fixture(scope="session")
+def wide_directory(tiny_directory: Callable[..., Path]) -> Callable[[str], Path]:
+    """`wide_directory(family)`: a tiny model whose rows end with a block of 64, as 4-bit weights need on a CPU."""
+    return lambda family: tiny_directory(family, **wide_settings(family))
+
+
+@pytest.fixture(scope="session")
+def quantized_model(wide_directory: Callable[[str], Path]) -> Callable[[str, str], LanguageModel]:
+    """`quantized_model(family, kind)`: that model, quantized while loading; the same object for the same arguments."""
+    made: dict[tuple[str, str], LanguageModel] = {}
+
+    def make(family: str, kind: str) -> LanguageModel:
+        if (family, kind) not in made:
+            made[family, kind] = hneurons.load(wide_directory(family), device="cpu", quantize=kind)
+        return made[family, kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dequantized_model(
+    wide_directory: Callable[[str], Path], quantized_model: Callable[[str, str], LanguageModel]
+) -> Callable[[str, str], LanguageModel]:
+    """`dequantized_model(family, kind)`: an ordinary model in float64 with the weights that the quantized one keeps."""
+
+    def make(family: str, kind: str) -> LanguageModel:
+        from hneurons.models.quantized import dequantized, quantized_as
+
+        source = quantized_model(family, kind)
+        model = hneurons.load(wide_directory(family), device="cpu", dtype="float64")
+        for name, module in source.hf.named_modules():
+            if quantized_as(module) is not None:
+                weight = model.hf.get_submodule(name).weight
+                kept = dequantized(module).double()
+                weight.data = kept if weight.shape == kept.shape and not source.anatomy.conv1d else kept.T
+        return LanguageModel(model.hf, model.tokenizer, model.anatomy, name="dequantized")
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,12 @@ def export(
     if not probe.hneurons:
         raise ExportError(f"the probe in {run} has no neuron of positive weight, so there is nothing to turn")
     settings = opened.config.model
+    if settings.quantize is not None:
+        raise ExportError(
+            f"{run} quantized {settings.name} while loading it ({settings.quantize}), and codes cannot be scaled "
+            "neuron by neuron; scale the original weights with hneurons.interventions.export and quantize the result, "
+            "or turn the neurons at run time with hneurons.interventions.scale"
+        )
     revision = probe.card.model.revision or settings.revision
     stored = open_stored(settings.name, revision=revision, trust_remote_code=settings.trust_remote_code)
     probe.require(_fingerprint(stored, settings))
@@ -70,11 +76,4 @@ def _fingerprint(stored: StoredModel, settings: ModelSettings) -> ModelFingerpri
     from hneurons.progress import console
 
     console.print(f"the files of {stored.name} do not tell its fingerprint; loading the model", markup=False)
-    return load(
-        settings.name,
-        dtype=settings.dtype,
-        device=settings.device,
-        device_map=settings.device_map,
-        revision=stored.revision,
-        trust_remote_code=settings.trust_remote_code,
-    ).fingerprint
+    return load(settings.name, **{**settings.arguments, "revision": stored.revision}).fingerprint

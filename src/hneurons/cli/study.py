@@ -30,6 +30,9 @@ def study(
         str | None, typer.Option(help="Question set to fit and report on: a name, or a file. Default: the model's own.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many training questions.")] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="Keep the model's weights as int8, nf4, fp4 or int8-weight-only.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Run directory.")] = Path("runs/study"),
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with further settings.")] = None,
     judge_url: Annotated[
@@ -51,7 +54,15 @@ def study(
 
     models: Sequence[str | None] = model or [None]
     settings = [
-        make_config(config, model=each, questions=questions, limit=limit, judge_url=judge_url, judge_model=judge_model)
+        make_config(
+            config,
+            model=each,
+            questions=questions,
+            limit=limit,
+            quantize=quantize,
+            judge_url=judge_url,
+            judge_model=judge_model,
+        )
         for each in models
     ]
     if len(settings) > 1:

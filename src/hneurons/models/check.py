@@ -12,8 +12,8 @@ from torch import nn
 
 from hneurons.errors import ModelError
 from hneurons.models.anatomy import Anatomy
-from hneurons.models.load import auto_class, load, parse_dtype
-from hneurons.models.parts import find_parts, text_config, weight_shape
+from hneurons.models.load import auto_class, load, stated_dtype
+from hneurons.models.parts import find_parts, weight_shape
 from hneurons.models.refusals import find_row
 from hneurons.models.source import check_weight_files, find_source, read_config
 from hneurons.models.verify import Verification
@@ -118,7 +118,7 @@ def inspect_model(
             path_or_id, dtype=dtype, device=device, revision=source.revision, trust_remote_code=trust_remote_code
         )
         verification, dtype = model.verification, model.dtype
-    kind = _resolve_dtype(dtype, config, anatomy)
+    kind = stated_dtype(dtype, config, anatomy)
     parameters = sum(parameter.numel() for parameter in hf.parameters())
     return ModelReport(
         name=source.name,
@@ -161,12 +161,3 @@ def _cache_per_token(hf: Any) -> int:
         ids = torch.zeros(1, _PROBE_TOKENS, dtype=torch.long, device="meta")
         cache = hf(input_ids=ids, use_cache=True).past_key_values
     return int(sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)) // _PROBE_TOKENS
-
-
-def _resolve_dtype(dtype: str | torch.dtype, config: Any, anatomy: Anatomy) -> torch.dtype:
-    if dtype == "auto":
-        stated = getattr(config, "dtype", None) or getattr(text_config(config, anatomy), "dtype", None)
-        dtype = stated or torch.float32
-    found = parse_dtype(dtype)
-    assert isinstance(found, torch.dtype)
-    return found

@@ -11,6 +11,8 @@ from jaxtyping import Shaped
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from hneurons.models.quantized import named, quantized_as, stored_parts
+
 _SAMPLE = 256
 
 
@@ -18,7 +20,8 @@ class ModelFingerprint(BaseModel):
     """What a probe or a set of contributions records of its model.
 
     `weights_digest` tells a base model from its tuned twin and an edited checkpoint from the original. It does not
-    depend on the device, and a model that is loaded in a wider type than it is stored in keeps it.
+    depend on the device, and a model that is loaded in a wider type than it is stored in keeps it. Of quantized weights
+    it takes codes and scales as they are stored; `quantization` names their kind, and is None where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,14 +33,16 @@ class ModelFingerprint(BaseModel):
     n_neurons: int
     hidden_size: int
     weights_digest: str
+    quantization: str | None = None
 
     def same_model(self, other: ModelFingerprint) -> bool:
-        """Whether both are one model, whatever name or path it was loaded by."""
+        """Whether both are one model, whatever name or path it was loaded by; a quantized copy is another model."""
         return self._identity == other._identity
 
     @property
-    def _identity(self) -> tuple[str, int, int, int, str]:
-        return (self.model_type, self.n_layers, self.n_neurons, self.hidden_size, self.weights_digest)
+    def _identity(self) -> tuple[object, ...]:
+        shape = (self.n_layers, self.n_neurons, self.hidden_size)
+        return (self.model_type, *shape, self.quantization, self.weights_digest)
 
 
 def weights_digest(model: nn.Module, rows: Iterable[Shaped[Tensor, " neurons"]]) -> str:
@@ -71,7 +76,14 @@ def sampled(count: int) -> slice:
 def _samples(model: nn.Module) -> Iterator[tuple[str, tuple[int, ...], Tensor]]:
     for path, module in model.named_modules():
         with align_module_device(module):
+            kind = quantized_as(module)
+            if kind is not None:
+                for name, part in stored_parts(module):
+                    flat = part.detach().reshape(-1)
+                    yield f"{path}.weight {named(module)} {name}", tuple(part.shape), flat[sampled(len(flat))]
             for name, parameter in module.named_parameters(recurse=False):
+                if kind is not None and name == "weight":
+                    continue
                 flat = parameter.detach().reshape(-1)
                 yield f"{path}.{name}", tuple(parameter.shape), flat[sampled(len(flat))]
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.fingerprint import ModelFingerprint, weights_digest
 from hneurons.models.parts import LayerParts, bias_of, find_parts, n_heads, oriented_weight, text_config, weight_shape
+from hneurons.models.quantized import kinds_in, quantized_as, settle, stored_parts
 from hneurons.models.verify import Verification, verify
 
 
@@ -40,6 +41,7 @@ class LanguageModel:
         n_neurons: neurons per layer, the width of the FFN.
         hidden_size: width of the residual stream.
         n_heads: attention heads of a layer.
+        quantization: kind of its quantized weights (`hneurons.models.quantized`); None where there are none.
         head_size: width of a head's output; the attention's output projection reads `n_heads * head_size` numbers.
         rows: for each row of the running forward pass, the number of the prompt it belongs to, where that was
             announced with `rows_are`; None where row i simply is prompt i.
@@ -66,7 +68,9 @@ class LanguageModel:
         self.anatomy = anatomy
         self.name = name
         self.revision = revision
+        self.quantization = kinds_in(hf)
         self._parts: tuple[LayerParts, ...] = find_parts(hf, anatomy)
+        settle(name, hf, hf.get_submodule(anatomy.layers.rpartition(".")[0]))
         self.n_layers = len(self._parts)
         self.hidden_size, self.n_neurons = weight_shape(self._parts[0].down, anatomy)
         self.n_heads = n_heads(hf, anatomy)
@@ -90,9 +94,9 @@ class LanguageModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the weights."""
+        """Type of the weights; of a quantized model the type of its other weights, which it computes in."""
         down: Any = self.down(0)
-        dtype: torch.dtype = down.weight.dtype
+        dtype: torch.dtype = down.weight.dtype if quantized_as(down) is None else self.hf.dtype
         return dtype
 
     @property
@@ -154,7 +158,8 @@ class LanguageModel:
     def down_weight(self, layer: int) -> Float[Tensor, "hidden neurons"]:
         """W_down, oriented so that h = z @ W_down.T whatever the module; the model's own memory, not a copy.
 
-        Weights that are offloaded come as a copy on the device where they are used.
+        Weights that are offloaded come as a copy on the device where they are used; quantized ones dequantized, in
+        float32, anew at every call.
         """
         return oriented_weight(self.down(layer), self.anatomy)
 
@@ -182,8 +187,17 @@ class LanguageModel:
             n_layers=self.n_layers,
             n_neurons=self.n_neurons,
             hidden_size=self.hidden_size,
-            weights_digest=weights_digest(self.hf, [self.down_weight(layer)[0] for layer in range(self.n_layers)]),
+            quantization=self.quantization,
+            weights_digest=weights_digest(self.hf, [self._first_row(layer) for layer in range(self.n_layers)]),
         )
+
+    def _first_row(self, layer: int) -> Tensor:
+        """The first row of W_down, and of quantized weights its codes: as stored, whatever device dequantizes them."""
+        down = self.down(layer)
+        if quantized_as(down) is None:
+            return self.down_weight(layer)[0]
+        _, codes = next(stored_parts(down))
+        return codes.reshape(-1)[: codes.numel() // self.hidden_size]
 
     @cached_property
     def eos_ids(self) -> frozenset[int]:

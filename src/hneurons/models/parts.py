@@ -13,6 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from hneurons.errors import AnatomyMismatchError
 from hneurons.models.anatomy import Anatomy
+from hneurons.models.quantized import dequantized, quantized_as
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,13 @@ def n_heads(hf: PreTrainedModel, anatomy: Anatomy) -> int:
 
 
 def weight_shape(module: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
-    """(out, in) of a projection, whatever the orientation of its weight.
+    """(out, in) of a projection, whatever the orientation of its weight, and of the dequantized one if it is quantized.
 
     Raises:
         AnatomyMismatchError: the module is not the kind of projection that the row says.
     """
+    if quantized_as(module) is not None and isinstance(module, nn.Linear):  # what was a Conv1D is turned round
+        return module.out_features, module.in_features
     kind: type[nn.Module] = Conv1D if anatomy.conv1d else nn.Linear
     weight = getattr(module, "weight", None)
     if not isinstance(module, kind) or not isinstance(weight, nn.Parameter) or weight.ndim != 2:
@@ -91,8 +94,10 @@ def weight_shape(module: nn.Module, anatomy: Anatomy) -> tuple[int, int]:
 
 
 def oriented_weight(module: nn.Module, anatomy: Anatomy) -> Float[Tensor, "out in"]:
-    """A projection's weight as (out, in), whatever the module: its own memory, or a copy where it is offloaded."""
+    """A projection's weight as (out, in): its own memory, or a copy where it is offloaded, or dequantized."""
     with align_module_device(module):
+        if quantized_as(module) is not None:
+            return dequantized(module)
         weight: Any = module.weight
         oriented: Tensor = weight.detach().T if anatomy.conv1d else weight.detach()
     return oriented

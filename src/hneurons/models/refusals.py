@@ -8,6 +8,7 @@ from typing import Any
 from hneurons.errors import UnsupportedModelError
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.families import FAMILIES
+from hneurons.models.quantized import Stated, read_stated
 
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 """Under these names configurations state how many experts a layer has."""
@@ -19,14 +20,12 @@ def find_row(name: str, config: Any) -> Anatomy:
     """The row of a Hugging Face configuration, matched exactly on its `model_type`.
 
     Raises:
-        UnsupportedModelError: mixture of experts, quantized, encoder-decoder, or an architecture without a row.
+        UnsupportedModelError: mixture of experts, quantized in a way that is not read, encoder-decoder, or an
+            architecture without a row.
     """
     settings = config.to_dict()
     refuse_experts(name, settings)
-    if any(part.get("quantization_config") for part in _parts(settings)):
-        raise UnsupportedModelError(
-            f"{name} has quantized weights, which are not supported yet; load the original weights in bfloat16"
-        )
+    stated_quantization(name, config)
     if settings.get("is_encoder_decoder"):
         raise UnsupportedModelError(f"{name} is an encoder-decoder ({config.model_type}); only decoders are supported")
     row = FAMILIES.get(config.model_type)
@@ -41,6 +40,22 @@ def find_row(name: str, config: Any) -> Anatomy:
             f"in a {config.model_type!r} model only {', '.join(row.text_types)} is supported"
         )
     return row
+
+
+def stated_quantization(name: str, config: Any) -> Stated | None:
+    """What a Hugging Face configuration says of quantized weights; None where they are not quantized.
+
+    Raises:
+        UnsupportedModelError: the kind is not read, or only a part of the model states it, where nobody looks.
+    """
+    whole, *parts = _parts(config.to_dict())
+    if any(part.get("quantization_config") for part in parts):
+        raise UnsupportedModelError(
+            f"{name} states quantized weights in a part of its config.json only, where transformers does not look for "
+            "them; load the original weights"
+        )
+    settings = whole.get("quantization_config")
+    return read_stated(name, settings) if settings else None
 
 
 def refuse_experts(name: str, settings: Mapping[Any, Any]) -> None:

@@ -21,7 +21,7 @@ from hneurons.models.check import without_memory
 from hneurons.models.fingerprint import ModelFingerprint, digest, sampled
 from hneurons.models.load import parse_dtype
 from hneurons.models.parts import find_parts, weight_shape
-from hneurons.models.refusals import find_row
+from hneurons.models.refusals import find_row, stated_quantization
 from hneurons.models.safetensors_file import TYPES, StoredTensor, read_tensors
 from hneurons.models.source import Source, check_weight_files, find_source, hub_error, read_config
 
@@ -173,6 +173,13 @@ def open_stored(
     source = find_source(path_or_id, revision)
     config = read_config(source, trust_remote_code=trust_remote_code)
     anatomy = find_row(source.name, config)
+    stated = stated_quantization(source.name, config)
+    if stated is not None:
+        raise UnsupportedModelError(
+            f"the files of {source.name} hold {stated.kind} codes, in which no neuron's weights stand alone; give the "
+            "original weights (what is made of them can be quantized), or turn neurons at run time with "
+            "hneurons.interventions.scale"
+        )
     directory = Path(source.location) if source.local else _snapshot(source)
     files, index = _weight_files(source, directory)
     tensors: dict[str, StoredTensor] = {}

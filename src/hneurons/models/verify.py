@@ -10,15 +10,21 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hneurons.errors import AnatomyMismatchError
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.parts import LayerParts, bias_of, oriented_weight
+from hneurons.models.quantized import as_multiplied, computes_in
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.float16: 1e-2, torch.bfloat16: 3e-2}
-"""Largest relative difference that rounding may explain. A wrong row differs by about 1."""
+"""Largest relative difference that rounding may explain. A wrong row differs by about 1.
+
+Quantized weights need no more: what leaves a projection is held against its dequantized weights, and in LLM.int8(),
+which rounds its input to 8 bits, against that input rounded likewise. Where a product passes through a narrower type
+than the model's (float16 in LLM.int8()), the tolerance is the wider of the two.
+"""
 
 _TOKENS = 8
 _CHECKS = {
@@ -34,7 +40,8 @@ class Verification(BaseModel):
 
     `activation`: what enters the down-projection against act(gate) * up, or act(up). `projection`: what leaves it
     against W_down z plus bias, in float32 or wider. `exit`: what leaves the FFN against what the down-projection puts
-    out. `attention`: what leaves the attention against its output projection of what enters that, likewise.
+    out. `attention`: what leaves the attention against its output projection of what enters that, likewise. Weights
+    are the dequantized ones where they are quantized.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,8 +69,8 @@ def verify(hf: PreTrainedModel, anatomy: Anatomy, parts: Sequence[LayerParts], *
         for watch in watches:
             watch.attach(hooks)
         hf(input_ids=_tokens(hf).to(device), use_cache=False)
-    down: Any = parts[0].down
-    tolerance = TOLERANCE[down.weight.dtype]
+    types = {kind for layer in parts for module in _projections(layer) for kind in computes_in(module, hf.dtype)}
+    tolerance = max(TOLERANCE[kind] for kind in types)
     worst = dict.fromkeys(_CHECKS, 0.0)
     for index, watch in enumerate(watches):
         for check, message in _CHECKS.items():
@@ -161,7 +168,7 @@ class _Watch:
     def _projected(self, module: Any, states: Tensor) -> Tensor:
         """A projection of `states`, computed anew in float32 or wider."""
         with torch.no_grad():
-            projected = _wide(states) @ _wide(oriented_weight(module, self.anatomy)).T
+            projected = _wide(as_multiplied(module, states)) @ _wide(oriented_weight(module, self.anatomy)).T
             bias = bias_of(module)
             return projected if bias is None else projected + _wide(bias)
 
@@ -180,6 +187,10 @@ class _Watch:
             norm, x, out, h = (t.flatten(0, -2) for t in (self.seen["norm"], self.seen["x"], out, h))
             first, last = _relative(out, norm + h), _relative(norm, x + h)
             self.differences["exit"] = min(first, last)
+
+
+def _projections(parts: LayerParts) -> tuple[nn.Module, ...]:
+    return parts.down, parts.attention_out
 
 
 def _tokens(hf: PreTrainedModel) -> Int[Tensor, "one tokens"]:

@@ -152,10 +152,26 @@ class Probe:
         ]
         if differing:
             fix = "fit a probe on this model" if weights else "give a model of the same shape"
+            if weights and model.quantization != self.card.model.quantization:
+                kinds = [each.quantization or "original" for each in (self.card.model, model)]
+                differing.append(f"{kinds[1]} weights instead of {kinds[0]} ones")
+                fix += ", load it as it was then, or take the probe over with moved_to"
             raise ProbeMismatchError(
                 f"the probe was fitted on {self.card.model.name} and does not fit {model.name}: "
                 f"{', '.join(differing)}; {fix}"
             )
+
+    def moved_to(self, model: ModelFingerprint) -> Probe:
+        """The same probe as one of another model of the same shape, such as a quantized copy of its own.
+
+        Its weights and its calibration stay those of the first model: what it is worth on the other has to be measured.
+
+        Raises:
+            ProbeMismatchError: the model has another shape.
+        """
+        self.require(model, weights=False)
+        card = self.card.model_copy(update={"model": model})
+        return Probe(card, self.neurons, self.weights, self.deviations)
 
     def save(self, directory: Path) -> None:
         """Write `probe.safetensors` and `probe.json`, each whole or not at all."""

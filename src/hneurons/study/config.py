@@ -14,6 +14,7 @@ from hneurons.compliance.settings import SweepSettings
 from hneurons.contributions.item import Recording
 from hneurons.endpoint import EndpointSettings
 from hneurons.errors import RunError
+from hneurons.models.quantized import Quantize
 from hneurons.models.registered import RegisteredModel
 from hneurons.probes.labels import Scheme
 from hneurons.probes.solution import Scale
@@ -37,8 +38,16 @@ class ModelSettings(_Settings):
     revision: str | None = None
     dtype: str = "auto"
     device: str | None = None
-    device_map: str | None = None
+    device_map: str | dict[str, str | int] | None = None
+    max_memory: dict[str, str | int] | None = None
+    offload_folder: str | None = None
+    quantize: Quantize | None = None
     trust_remote_code: bool = False
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What `hneurons.load` is given beside the name."""
+        return self.model_dump(exclude={"name"})
 
 
 class SetSettings(_Settings):
@@ -147,11 +156,13 @@ class StudyConfig(_Settings):
 
     @property
     def deciding(self) -> dict[str, Any]:
-        """The fields that decide what a run contains: of endpoints the model and how it is asked, not where it is.
+        """The fields that decide what a run contains.
 
-        `in_memory_mb` is none of them: the numbers are the same wherever they are read from.
+        Of endpoints the model and how it is asked, not where it is; of the model not what memory it may take where; nor
+        `in_memory_mb`: the numbers are the same wherever they are read from.
         """
-        fields = self.model_dump(mode="json", exclude={"endpoints", "in_memory_mb"})
+        placing = {"max_memory", "offload_folder"}
+        fields = self.model_dump(mode="json", exclude={"endpoints": True, "in_memory_mb": True, "model": placing})
         if self.endpoints is not None:
             chosen = {name: getattr(self.endpoints, name) for name in EndpointsSettings.model_fields}
             fields["endpoints"] = {name: each.deciding for name, each in chosen.items() if each is not None}
@@ -170,6 +181,7 @@ def make_config(
     model: str | None = None,
     questions: str | None = None,
     limit: int | None = None,
+    quantize: str | None = None,
     judge_url: str | None = None,
     judge_model: str | None = None,
 ) -> StudyConfig:
@@ -181,6 +193,7 @@ def make_config(
         questions: question set to fit and to report on. A registered name or "trivia_qa" is taken by its splits; a file
             is split by group.
         limit: at most so many training questions; evaluation sets get half as many.
+        quantize: kind of weights that the model's are turned into while they are loaded.
         judge_url, judge_model: the endpoint that judges in place of the rules, and the model there.
 
     Raises:
@@ -193,6 +206,8 @@ def make_config(
             raise RunError(f"{where}{source} must be a table of fields, not {value!r}; correct it and run again")
     if model is not None:
         given = _merge(given, {"model": {"name": model}})
+    if quantize is not None:
+        given = _merge(given, {"model": {"quantize": quantize}})
     judge = {key: value for key, value in (("url", judge_url), ("model", judge_model)) if value is not None}
     if judge:
         given = _merge(given, {"endpoints": {"judge": judge}})

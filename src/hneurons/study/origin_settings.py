@@ -76,7 +76,7 @@ def make_origin_settings(
     if begun is None and "name" in loaded:
         entry = registered("hneurons.models").get(loaded["name"])
         own = entry.study if isinstance(entry, RegisteredModel) else {}
-        placed = chosen.model_dump(include={"dtype", "device", "device_map"})
+        placed = chosen.model_dump(exclude={"name", "revision", "trust_remote_code"}, exclude_none=True)
         loaded = {**placed, **own.get("model", {}), **loaded}
         if "prompt" in own:
             fields.setdefault("prompt", own["prompt"])

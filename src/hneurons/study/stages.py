@@ -10,6 +10,7 @@ from typing import Any
 from hneurons.engine import Engine, Here
 from hneurons.errors import ConfigChangedError, RunError
 from hneurons.files import read_json, write_json
+from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.load import load
 from hneurons.study.asking import parts, sample_responses, write_questions
@@ -35,21 +36,14 @@ class Work:
             ConfigChangedError: the weights at that path are no longer those that the run began with.
         """
         chosen = self.run.config.model
-        model = load(
-            chosen.name,
-            dtype=chosen.dtype,
-            device=chosen.device,
-            device_map=chosen.device_map,
-            revision=chosen.revision,
-            trust_remote_code=chosen.trust_remote_code,
-        )
+        model = load(chosen.name, **chosen.arguments)
         found: dict[str, Any] = {
             "fingerprint": model.fingerprint.model_dump(mode="json"),
             "residual": model.residual,
             "parameters": model.hf.num_parameters(),
         }
         before = read_json(self.run.model) if self.run.model.exists() else {}
-        if not before or before["fingerprint"] == found["fingerprint"]:
+        if not before or ModelFingerprint.model_validate(before["fingerprint"]) == model.fingerprint:
             write_json(self.run.model, {**found, **before})
         else:
             differing = [key for key, value in found["fingerprint"].items() if before["fingerprint"].get(key) != value]

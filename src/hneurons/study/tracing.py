@@ -193,6 +193,11 @@ def _drift(run: Run, probe: Probe, base: ModelSettings, fingerprint: ModelFinger
 
 
 def _stored(settings: ModelSettings, expected: ModelFingerprint) -> StoredModel:
+    if settings.quantize is not None:
+        raise ModelError(
+            f"{settings.name} was quantized while it was loaded ({settings.quantize}), and drift is read from its "
+            "files, which hold other weights; trace a study of the original weights"
+        )
     stored = open_stored(settings.name, revision=expected.revision, trust_remote_code=settings.trust_remote_code)
     found = stored.fingerprint(settings.dtype)
     if found is not None and not found.same_model(expected):
