@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import hneurons
 from hneurons import cli
+from hneurons.files import write_json
 from hneurons.interventions import scale
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.probes.probe import make_probe
@@ -74,6 +75,18 @@ def logits(path: Path) -> torch.Tensor:
     with torch.no_grad():
         found: torch.Tensor = hneurons.load(path, device="cpu").hf(input_ids=IDS).logits
     return found
+
+
+def test_a_run_of_quantized_weights_is_refused_with_what_to_do(command: Command, copy: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", copy)
+    settings = run.config.model.model_copy(update={"quantize": "nf4"})
+    write_json(run.path / "config.json", run.config.model_copy(update={"model": settings}).model_dump(mode="json"))
+    code, printed = command(run.path, "--alpha", 0, "--out", tmp_path / "out")
+    assert code == cli.BAD_INPUT
+    assert "while loading it (nf4)" in printed
+    assert "scale the original weights with hneurons.interventions.export and quantize the result" in printed
+    assert "at run time with hneurons.interventions.scale" in printed
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_h_neurons_of_a_run_are_turned(command: Command, copy: Path, tmp_path: Path) -> None:

@@ -14,16 +14,20 @@ import pytest
 import torch
 from safetensors import safe_open
 from tests.models.naive_quantized import dequantized, original
+from transformers import AutoConfig
 
 import hneurons
 from hneurons.errors import AnatomyMismatchError, ModelError, UnsupportedModelError
 from hneurons.models import parts as parts_module
 from hneurons.models import quantizing
 from hneurons.models import verify as verify_module
+from hneurons.models.check import inspect_model, without_memory
+from hneurons.models.families import FAMILIES
 from hneurons.models.fingerprint import ModelFingerprint
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.parts import find_parts
-from hneurons.models.quantized import KINDS, read_stated, stored_parts
+from hneurons.models.quantized import KINDS, Stated, quantized_as, read_stated, stored_parts
+from hneurons.models.quantizing import quantized_size
 from hneurons.models.stored import open_stored
 from hneurons.models.verify import TOLERANCE, verify
 
@@ -242,3 +246,38 @@ def test_what_a_configuration_states_is_read() -> None:
     assert not read_stated("m", settings).nested
     assert read_stated("m", settings | {"bnb_4bit_use_double_quant": True}).nested
     assert read_stated("m", {"load_in_8bit": True, "llm_int8_skip_modules": ["lm_head"]}).skipped == ("lm_head",)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [("llama", kind) for kind in KINDS] + [("gemma3", "nf4"), ("gpt2", "int8")]
+)
+def test_memory_is_what_is_stored(
+    family: str, kind: str, wide_directory: Callable[[str], Path], quantized_model: Load
+) -> None:
+    report = inspect_model(wide_directory(family), weights=False, quantize=kind)
+    hf = quantized_model(family, kind).hf
+    measured, codes = 0, 0
+    for module in hf.modules():
+        if quantized_as(module) is not None:
+            parts = [part for _, part in stored_parts(module)]
+            measured += sum(part.numel() * part.element_size() for part in parts)
+            codes += parts[0].numel() * (2 if kind in ("nf4", "fp4") else 1)
+    ordinary = {
+        id(parameter): parameter.numel() * parameter.element_size()
+        for module in hf.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if not (quantized_as(module) is not None and name == "weight")
+    }
+    assert report.memory.weights == measured + sum(ordinary.values())
+    assert report.bits == pytest.approx(8 * measured / codes)
+    assert (report.quantization, report.dtype) == (kind, "float32")
+    assert report.memory.weights < inspect_model(wide_directory(family), weights=False).memory.weights
+
+
+def test_double_quantization_takes_fewer_bits(wide_directory: Callable[[str], Path]) -> None:
+    skeleton = without_memory(AutoConfig.from_pretrained(wide_directory("llama")), FAMILIES["llama"], False)
+    once = quantized_size(skeleton, Stated("nf4"), 2)
+    twice = quantized_size(skeleton, Stated("nf4", nested=True), 2)
+    assert once.bits == 4 + 32 / 64
+    assert 4 + 8 / 64 < twice.bits < 4 + 8 / 64 + 0.1
+    assert quantized_size(skeleton, Stated("nf4", skipped=("model", "lm_head")), 2).weights == 0

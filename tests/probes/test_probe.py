@@ -121,3 +121,16 @@ def test_a_solution_of_a_larger_model_is_refused(world):
         make_probe(
             path.solutions[0], path, small, scheme="1-vs-1", other="response", positions="at", date="", questions={}
         )
+
+
+def test_a_quantized_copy_is_another_model_unless_it_is_asked_for(probe):
+    copy = probe.card.model.model_copy(update={"quantization": "nf4", "weights_digest": "e" * 64})
+    with pytest.raises(ProbeMismatchError, match=r"nf4 weights instead of original ones; .* with moved_to"):
+        probe.require(copy)
+    moved = probe.moved_to(copy)
+    moved.require(copy)
+    np.testing.assert_array_equal(moved.weights, probe.weights)
+    with pytest.raises(ProbeMismatchError):
+        moved.require(probe.card.model)
+    with pytest.raises(ProbeMismatchError, match="n_neurons"):
+        probe.moved_to(copy.model_copy(update={"n_neurons": copy.n_neurons + 1}))

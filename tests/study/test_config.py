@@ -61,3 +61,15 @@ def test_what_cannot_be_is_refused_with_its_place(
         make_config(settings(tmp_path, given), limit=limit)
     assert "correct it" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_where_the_weights_lie_decides_nothing_and_what_they_are_does(tmp_path: Path) -> None:
+    plain = make_config()
+    placed = settings(tmp_path, {"model": {"device_map": "auto", "max_memory": {"cpu": "4GiB"}, "offload_folder": "x"}})
+    config = make_config(placed)
+    assert config.model.arguments["max_memory"] == {"cpu": "4GiB"}
+    assert config.deciding["model"] == plain.deciding["model"] | {"device_map": "auto"}
+    assert make_config(quantize="nf4").deciding != plain.deciding
+    assert make_config(quantize="nf4").model.quantize == "nf4"
+    with pytest.raises(RunError, match=r"model\.quantize.*'int8', 'nf4', 'fp4' or 'int8-weight-only'"):
+        make_config(quantize="gptq")

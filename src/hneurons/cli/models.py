@@ -37,12 +37,18 @@ def models(context: typer.Context) -> None:
 def check(
     model: Annotated[str, typer.Argument(help="Path or name of a model, or of a directory with only its config.json.")],
     dtype: Annotated[str, typer.Option(help="Type of the weights, such as bfloat16.")] = "auto",
+    quantize: Annotated[
+        str | None, typer.Option(help="Keep the weights as int8, nf4, fp4 or int8-weight-only.")
+    ] = None,
 ) -> None:
     """Show where the neurons of a model are, whether that holds in a forward pass, and what memory it needs."""
     from hneurons.models.check import inspect_model
 
-    report = inspect_model(model, dtype=dtype)
+    report = inspect_model(model, dtype=dtype, quantize=quantize)
     memory = report.memory
+    kept = report.dtype
+    if report.quantization is not None:
+        kept = f"{report.quantization}, {report.bits:.2f} bits a weight with its scales, the rest in {report.dtype}"
     rows = [
         ("model", f"{report.title} ({report.model_class})"),
         ("layers", f"{report.n_layers:,}"),
@@ -51,7 +57,7 @@ def check(
         ("a neuron", report.formula),
         ("where", report.where),
         ("check", report.verified),
-        ("weights", f"{_bytes(memory.weights)} in {report.dtype} ({report.parameters:,} parameters)"),
+        ("weights", f"{_bytes(memory.weights)} in {kept} ({report.parameters:,} parameters)"),
         ("cache", f"{_bytes(memory.cache_per_token)} a token"),
         ("stored", f"{_bytes(memory.contributions_per_response)} a response"),
         *(("note", note) for note in report.notes),

@@ -14,7 +14,9 @@ from hneurons.errors import ModelError
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.load import auto_class, load, stated_dtype
 from hneurons.models.parts import find_parts, weight_shape
-from hneurons.models.refusals import find_row
+from hneurons.models.quantized import Quantize, Stated
+from hneurons.models.quantizing import parse_quantize, quantized_size
+from hneurons.models.refusals import find_row, stated_quantization
 from hneurons.models.source import check_weight_files, find_source, read_config
 from hneurons.models.verify import Verification
 
@@ -25,9 +27,9 @@ _CONTRIBUTION_BYTES = 4  # stored as float32
 class MemoryEstimate(BaseModel):
     """What a model takes, in bytes. Working memory of the forward pass comes on top.
 
-    `weights`: all parameters, vision part included, each shared one once. `cache_per_token`: keys and values of one
-    token of one sequence; layers with a sliding window stop growing at their window. `contributions_per_response`: the
-    two vectors that are kept of one response, in float32.
+    `weights`: all parameters, vision part included, each shared one once, quantized ones with their scales.
+    `cache_per_token`: keys and values of one token of one sequence; layers with a sliding window stop growing at their
+    window. `contributions_per_response`: the two vectors that are kept of one response, in float32.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +43,8 @@ class ModelReport(BaseModel):
     """What `inspect_model` finds.
 
     `verification` is None where only the configuration was read: shapes are checked then, numbers are not.
+    `quantization` is the kind of quantized weights, if there are any, and `bits` what one of them takes, its share of
+    the scales included; `dtype` is the type of all others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +62,8 @@ class ModelReport(BaseModel):
     notes: tuple[str, ...]
     parameters: int
     dtype: str
+    quantization: str | None
+    bits: float | None
     memory: MemoryEstimate
     verification: Verification | None
 
@@ -83,6 +89,7 @@ def inspect_model(
     weights: bool | None = None,
     dtype: str | torch.dtype = "auto",
     device: str | torch.device | None = None,
+    quantize: Quantize | str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
 ) -> ModelReport:
@@ -94,6 +101,7 @@ def inspect_model(
             directory that has them, and a hub model is judged by its configuration, so that nothing large is fetched.
         dtype: type that memory is estimated for, and that weights are loaded in.
         device: where weights are loaded to; the first accelerator, or else the CPU, where left out.
+        quantize: kind of weights that the model's are turned into, as for `hneurons.load`.
         revision: branch, tag or commit on the hub.
         trust_remote_code: let a repository run Python code of its own.
 
@@ -106,6 +114,8 @@ def inspect_model(
     source = find_source(path_or_id, revision)
     config = read_config(source, trust_remote_code=trust_remote_code)
     anatomy = find_row(source.name, config)
+    asked = parse_quantize(quantize)
+    stated = stated_quantization(source.name, config) if asked is None else Stated(asked)
     if weights is None:
         weights = source.local and any(Path(source.location).glob("*.safetensors*"))
     hf = without_memory(config, anatomy, trust_remote_code)
@@ -115,11 +125,18 @@ def inspect_model(
     if weights:
         check_weight_files(source)
         model = load(
-            path_or_id, dtype=dtype, device=device, revision=source.revision, trust_remote_code=trust_remote_code
+            path_or_id,
+            dtype=dtype,
+            device=device,
+            quantize=asked,
+            revision=source.revision,
+            trust_remote_code=trust_remote_code,
         )
         verification, dtype = model.verification, model.dtype
     kind = stated_dtype(dtype, config, anatomy)
     parameters = sum(parameter.numel() for parameter in hf.parameters())
+    size = None if stated is None else quantized_size(hf, stated, kind.itemsize)
+    stored = parameters * kind.itemsize if size is None else (parameters - size.weights) * kind.itemsize + size.stored
     return ModelReport(
         name=source.name,
         revision=source.revision,
@@ -134,8 +151,10 @@ def inspect_model(
         notes=anatomy.notes,
         parameters=parameters,
         dtype=str(kind).removeprefix("torch."),
+        quantization=None if stated is None else stated.kind,
+        bits=None if size is None else size.bits,
         memory=MemoryEstimate(
-            weights=parameters * kind.itemsize,
+            weights=stored,
             cache_per_token=_cache_per_token(hf) * kind.itemsize,
             contributions_per_response=2 * len(parts) * neurons * _CONTRIBUTION_BYTES,
         ),

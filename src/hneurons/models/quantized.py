@@ -28,7 +28,6 @@ KINDS: tuple[Quantize, ...] = get_args(Quantize)
 
 _BITSANDBYTES = {"Linear8bitLt": "int8", "Linear4bit": None}
 _AO_CONFIG, _AO_TENSOR = "Int8WeightOnlyConfig", "Int8Tensor"
-_BLOCK = 64  # of bitsandbytes' 4 bits, where a configuration states no other
 
 
 @dataclass(frozen=True)
@@ -198,18 +197,6 @@ def settle(name: str, model: nn.Module, language: nn.Module) -> None:
                     f"{name} has 4-bit weights in rows of {width}, no multiple of {weight.blocksize}, which "
                     "bitsandbytes misreads on a CPU; use 'int8', or an accelerator"
                 )
-
-
-def stored_bytes(stated: Stated, out: int, into: int, itemsize: int) -> int:
-    """Bytes of a quantized (out, in) weight, scales included; `itemsize` is that of the model's own type."""
-    numbers = out * into
-    if stated.kind == "int8":
-        return numbers + 4 * out
-    if stated.kind == "int8-weight-only":
-        return numbers + max(4, itemsize) * out
-    blocks = -(-numbers // _BLOCK)
-    scales = blocks + 4 * -(-blocks // 256) + 4 if stated.nested else 4 * blocks
-    return -(-numbers // 2) + scales
 
 
 def _int8(module: Any) -> tuple[Tensor, Tensor]:
