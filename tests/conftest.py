@@ -27,7 +27,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
 import hneurons
-from hneurons.models.families import FAMILIES
+from hneurons.models.families import FAMILIES, MIXTURES
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.probe import Probe, ProbeCard, Provenance, WeightedNeuron
 
@@ -122,10 +122,31 @@ def wide_settings(family: str) -> dict[str, Any]:
     return own.get(family, width)
 
 
+MLA = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+DEEPSEEK = {"hidden_size": 32, "intermediate_size": 40, "num_attention_heads": 4, "moe_intermediate_size": 16}
+DEEPSEEK |= MLA | {"n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 2, "routed_scaling_factor": 1.5}
+QWEN = {"hidden_size": 32, "intermediate_size": 40, "num_attention_heads": 4, "num_key_value_heads": 2}
+QWEN |= {"moe_intermediate_size": 16, "num_experts": 6, "num_experts_per_tok": 2, "head_dim": 8}
+
+MOE: dict[str, dict[str, object]] = {
+    "mixtral": QWEN | {"intermediate_size": 16},
+    "qwen2_moe": QWEN | {"shared_expert_intermediate_size": 20},
+    "qwen3_moe": QWEN | {"norm_topk_prob": True},
+    "qwen3_moe-mixed": QWEN | {"model_type": "qwen3_moe", "mlp_only_layers": [1], "intermediate_size": 100},
+    "olmoe": QWEN | {"num_key_value_heads": 4, "intermediate_size": 16},
+    "gpt_oss": QWEN | {"intermediate_size": 16, "swiglu_limit": 0.7, "sliding_window": 8},
+    "deepseek_v2": DEEPSEEK | {"num_key_value_heads": 4, "first_k_dense_replace": 1, "mlp_bias": True},
+    "deepseek_v3": DEEPSEEK | {"first_k_dense_replace": 1, "n_group": 2, "topk_group": 1, "n_shared_experts": 1},
+}
+"""Tiny configuration of every architecture with experts, as `TINY`; some mix dense layers in, wider or narrower."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with an argument `tiny_family` runs once for every entry of `TINY`."""
+    """A test with an argument `tiny_family` runs once for every entry of `TINY`, one with `moe_family` of `MOE`."""
     if "tiny_family" in metafunc.fixturenames:
         metafunc.parametrize("tiny_family", list(TINY))
+    if "moe_family" in metafunc.fixturenames:
+        metafunc.parametrize("moe_family", list(MOE))
 
 
 @pytest.fixture(scope="session")
@@ -179,14 +200,14 @@ def save_tiny(
     """Write a tiny model of `family` with its tokenizer; `config` overrides its configuration."""
     own = {"num_hidden_layers": layers, "vocab_size": len(tokenizer), "max_position_embeddings": 256}
     own |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    settings = TINY[family] | config
+    settings = (TINY | MOE)[family] | config
     model_type = str(settings.pop("model_type", family))
     text = settings.pop("text_config", None)
     if text is None:
         made = AutoConfig.for_model(model_type, **(own | settings))
     else:
         made = AutoConfig.for_model(model_type, **settings, text_config=own | text)
-    auto = AutoModelForImageTextToText if FAMILIES[model_type].wrapper else AutoModelForCausalLM
+    auto = AutoModelForImageTextToText if (FAMILIES | MIXTURES)[model_type].wrapper else AutoModelForCausalLM
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = auto.from_config(made).float()

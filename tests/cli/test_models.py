@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -95,3 +96,20 @@ def test_a_run_below_a_file_is_refused(
     assert ended.value.code == cli.BAD_INPUT
     assert "--out" in capsys.readouterr().err
     assert (tmp_path / "a-file").read_text() == "mine"
+
+
+def test_a_mixture_of_experts_is_described(tiny_directory: Callable[..., Path]) -> None:
+    code = f"""
+import sys
+from hneurons.cli import main
+sys.argv = ["hneurons", "models", "check", {str(tiny_directory("qwen2_moe", layers=3))!r}]
+main()
+"""
+    wide = {**os.environ, "COLUMNS": "400"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=wide)
+    text = " ".join(done.stdout.split())
+    assert "3 layers of 6 experts of 16 and a shared one of 20; 348 in all, 156 of them at a token (2 experts)" in text
+    assert "each expert's down_proj in model.layers[l].mlp.experts and of mlp.shared_expert.down_proj" in text
+    assert "the routing weight, as the model applies it, is part of a contribution" in text
+    assert "of them at a token)" in text
+    assert "verified on a forward pass" in text

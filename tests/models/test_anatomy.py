@@ -16,9 +16,13 @@ ROWS = pytest.mark.parametrize("row", supported_families(), ids=lambda row: row.
 def test_a_row_says_in_one_line_where_the_neurons_are(row: Anatomy) -> None:
     line = row.describe()
     assert "\n" not in line
-    assert f"{row.layers}[l].{row.down}" in line
     assert row.model_type in line
-    assert row.up in line
+    if row.mixture is None:
+        assert f"{row.layers}[l].{row.down}" in line
+        assert row.up in line
+    else:
+        assert f"each expert's down_proj in {row.layers}[l].{row.mixture.experts}" in line
+        assert "the routing weight, as the model applies it, is part of a contribution" in line
     assert ("before post_feedforward_layernorm" in line) == (row.post_norm is not None)
     assert ("Conv1D" in line) == row.conv1d
     assert ("wrapper" in line) == row.wrapper
@@ -63,4 +67,9 @@ def test_the_documentation_lists_the_row_as_it_is(row: Anatomy) -> None:
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
     kind = "gated" if row.gated else "plain"
     line = f"| {row.title} | `{row.model_type}` | `{row.layers}[l].{row.down}` | {kind} | {'; '.join(row.notes)} |"
+    if (mixture := row.mixture) is not None:
+        gate = f", gated by `{mixture.shared_gate}`" if mixture.shared_gate else ""
+        shared = f"`{mixture.shared}`{gate}" if mixture.shared else "none"
+        experts = f"`{row.layers}[l].{mixture.experts}`"
+        line = f"| {row.title} | `{row.model_type}` | {experts} | {mixture.formula} | {shared} |"
     assert line in page.splitlines()

@@ -132,7 +132,7 @@ def test_memory_follows_the_dtype(tiny_directory: Callable[..., Path]) -> None:
 
 
 def test_what_cannot_be_loaded_cannot_be_inspected(tmp_path: Path) -> None:
-    AutoConfig.for_model("mixtral").save_pretrained(tmp_path)
+    AutoConfig.for_model("granitemoe").save_pretrained(tmp_path)
     with pytest.raises(UnsupportedModelError, match="mixture of experts"):
         inspect_model(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(LLAMA | shape(2, 32, 48, 5)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hneurons.models.families import FAMILIES, supported_families
+from hneurons.models.families import FAMILIES, MIXTURES, supported_families
 from hneurons.models.language_model import LanguageModel
 
 
@@ -133,7 +133,7 @@ def of_model(model: LanguageModel, layer: int, *, with_bias: bool = False) -> tu
 
 def test_every_row_has_a_hand_written_twin() -> None:
     assert set(HANDS) == set(FAMILIES)
-    assert len(FAMILIES) == len(supported_families())
+    assert [*FAMILIES, *MIXTURES] == [row.model_type for row in supported_families()]
 
 
 def test_contributions_equal_a_loop_over_neurons(tiny_family: str, tiny_model: Callable[..., LanguageModel]) -> None:

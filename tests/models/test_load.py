@@ -186,14 +186,11 @@ def test_a_damaged_directory_gets_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
-EXPERTS = [
-    "mixtral", "qwen2_moe", "qwen3_moe", "gpt_oss", "olmoe", "deepseek_v2", "deepseek_v3", "phimoe",
-    "granitemoe", "llama4_text", "dbrx", "jamba", "glm4_moe", "ernie4_5_moe",
-]  # fmt: skip
+EXPERTS = ["phimoe", "granitemoe", "llama4_text", "dbrx", "jamba", "glm4_moe", "ernie4_5_moe"]
 
 
 @pytest.mark.parametrize("model_type", EXPERTS)
-def test_mixtures_of_experts_are_refused(model_type: str, tmp_path: Path) -> None:
+def test_mixtures_of_experts_without_a_row_are_refused(model_type: str, tmp_path: Path) -> None:
     AutoConfig.for_model(model_type).save_pretrained(tmp_path)
     with pytest.raises(UnsupportedModelError, match="is a mixture of experts"):
         hneurons.load(tmp_path)

@@ -208,11 +208,20 @@ def test_any_split_into_pieces_gives_the_same(data: st.DataObject, rows: int, co
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PIECE", piece)
+        neurons = range(rows if by_row else columns)
         parts = [
-            module._Part("", held(torch.from_numpy(np.vstack([np.ones((2, columns)), each]))), 2, rows, by_row)
+            module._Part(
+                name="",
+                tensor=held(torch.from_numpy(np.vstack([np.ones((2, columns)), each]))),
+                first=2,
+                rows=rows,
+                by_row=by_row,
+                neurons=neurons,
+                columns=slice(None),
+            )
             for each in (a, b)
         ]
-        found, same = module._compare(rows if by_row else columns, *parts)
+        found, same = module._compare(*parts)
     pairs = list(zip(a, b, strict=True) if by_row else zip(a.T, b.T, strict=True))
     expected = [
         exact(x, y) if (x * y).sum() >= 0 else 1 - (x * y).sum() / math.sqrt((x @ x) * (y @ y)) for x, y in pairs
@@ -253,3 +262,40 @@ def test_every_packed_row_names_each_half_once() -> None:
     assert packed
     assert all(sorted(order.split("_")) == ["gate", "up"] for order in packed)
     assert not any(row.packed and row.conv1d for row in supported_families())
+
+
+@pytest.mark.parametrize("family", ["mixtral", "gpt_oss", "qwen2_moe"])
+def test_experts_are_compared_one_by_one_and_fused(
+    family: str, tiny_directory: Directory, tiny_model: Callable[..., LanguageModel], tmp_path: Path
+) -> None:
+    base, tuned = (tiny_model(family, layers=3, seed=seed) for seed in (0, 1))
+    tuned.hf.save_pretrained(tmp_path / "tuned", save_original_format=False)  # the base model's files hold each alone
+    tuned.tokenizer.save_pretrained(tmp_path / "tuned")
+    found = distances(open_stored(tiny_directory(family, layers=3)), open_stored(tmp_path / "tuned"))
+    assert found.up.shape == found.down.shape == (3, base.n_neurons)
+    assert found.gate is not None
+    for layer, index in [(0, 0), (1, 17), (1, 40), (2, base.n_neurons - 1), (2, 95)]:
+        expert, own = base.expert_of(layer, index)
+        weights = [neuron_weights(model, layer, expert, own) for model in (base, tuned)]
+        for name, each in (("up", found.up), ("gate", found.gate), ("down", found.down)):
+            x, y = (own_weights[name].double().numpy() for own_weights in weights)
+            cosine = (x * y).sum() / math.sqrt((x @ x) * (y @ y))
+            assert each[layer, index] == pytest.approx(1 - cosine, rel=1e-6)
+
+
+def neuron_weights(model: LanguageModel, layer: int, expert: Any, index: int) -> dict[str, torch.Tensor]:
+    state, path = model.hf.state_dict(), f"model.layers.{layer}.mlp."
+    if expert == "shared":
+        path += "shared_expert."
+        rows = {part: state[f"{path}{part}_proj.weight"][index] for part in ("up", "gate")}
+        return rows | {"down": state[f"{path}down_proj.weight"][:, index]}
+    packed, down = state[f"{path}experts.gate_up_proj"][expert], state[f"{path}experts.down_proj"][expert]
+    if model.anatomy.model_type == "gpt_oss":
+        return {"gate": packed[:, 2 * index], "up": packed[:, 2 * index + 1], "down": down[index]}
+    return {"gate": packed[index], "up": packed[len(packed) // 2 + index], "down": down[:, index]}
+
+
+def test_mixtures_with_dense_layers_are_refused(tiny_directory: Directory) -> None:
+    pair = [open_stored(tiny_directory("deepseek_v3", layers=3, seed=seed)) for seed in (0, 1)]
+    with pytest.raises(ModelError, match=r"1 dense of 40: drift .* needs layers of one width"):
+        distances(*pair)

@@ -49,15 +49,16 @@ def check(
     kept = report.dtype
     if report.quantization is not None:
         kept = f"{report.quantization}, {report.bits:.2f} bits a weight with its scales, the rest in {report.dtype}"
+    active = "" if report.active_parameters is None else f", {report.active_parameters:,} of them at a token"
     rows = [
         ("model", f"{report.title} ({report.model_class})"),
         ("layers", f"{report.n_layers:,}"),
-        ("neurons", f"{report.n_neurons:,} a layer, {report.neurons:,} in all"),
+        ("neurons", report.layer_widths),
         ("hidden size", f"{report.hidden_size:,}"),
         ("a neuron", report.formula),
         ("where", report.where),
         ("check", report.verified),
-        ("weights", f"{_bytes(memory.weights)} in {kept} ({report.parameters:,} parameters)"),
+        ("weights", f"{_bytes(memory.weights)} in {kept} ({report.parameters:,} parameters{active})"),
         ("cache", f"{_bytes(memory.cache_per_token)} a token"),
         ("stored", f"{_bytes(memory.contributions_per_response)} a response"),
         *(("note", note) for note in report.notes),

@@ -54,7 +54,9 @@ def neuron_sets(
     wanted: tuple[tuple[Kind, int], ...] = (("random", n_random), ("layer-matched", n_layer_matched))
     for kind, draws in wanted:
         matched = kind == "layer-matched"
-        drawn = draw_neurons(numbers, total, model.n_neurons, draws=draws, layer_matched=matched, seed=seed)
+        drawn = draw_neurons(
+            numbers, total, model.n_neurons, draws=draws, layer_matched=matched, seed=seed, absent=model.absent
+        )
         sets += [NeuronSet(f"{kind} {i}", kind, neurons(each, model.n_neurons)) for i, each in enumerate(drawn)]
     return sets
 

@@ -3,7 +3,8 @@
     CETT_{j,t} = |z_{j,t}| * ||W_down[:, j]||_2 / ||W_down z_t||_2                   (H-Neurons, arXiv 2512.01797)
 
 z is what enters the down-projection; W_down z is what leaves it, less its bias. A norm that follows the FFN comes after
-both, so the denominator is taken before that norm.
+both, so the denominator is taken before that norm. Of layers with experts, `hneurons.contributions.mixture` says what
+both are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hneurons.contributions.item import Item, Recording
+from hneurons.contributions.mixture import MixtureStates, read_mixture
 from hneurons.contributions.padding import PaddedBatch, Side, pad
 from hneurons.contributions.row import Row
 from hneurons.errors import ModelError, ResponseError
@@ -75,8 +77,11 @@ def record(
     recorder = _Recorder(model, batch, sink)
     with ExitStack() as hooks:
         for layer in range(model.n_layers):
-            handle = model.down(layer).register_forward_hook(recorder.at_down(layer))
-            hooks.callback(handle.remove)
+            if model.mixture(layer) is not None:
+                read_mixture(model, layer, recorder.at_mixture(layer), recorder.places, hooks)
+            else:
+                handle = model.down(layer).register_forward_hook(recorder.at_down(layer))
+                hooks.callback(handle.remove)
             if recording.hidden:
                 handle = model.block(layer).register_forward_hook(recorder.at_block(layer))
                 hooks.callback(handle.remove)
@@ -147,9 +152,48 @@ class _Recorder:
             z = self._gather(arguments[0]).abs_()
             inverse = inverted(output_norms(self._gather(output), bias))
             self.seen_down.append(layer)
-            self._reduce(layer, z, inverse, self.norms[layer].to(z), self.sink.contributions)
+            own = self.norms[layer, : z.shape[-1]].to(z)
+            self._reduce(layer, z, inverse, own, self.sink.contributions, self.model.n_neurons)
 
         return hook
+
+    def at_mixture(self, layer: int) -> Callable[[MixtureStates], None]:
+        def take(states: MixtureStates) -> None:
+            self.seen_down.append(layer)
+            weights = self._by_place(states.norms.device).to(states.norms.dtype)  # (batch * 2, places)
+            sums = torch.zeros(len(weights), self.model.n_neurons, dtype=weights.dtype, device=weights.device)
+            weights = weights * inverted(states.norms)
+            of_pairs = weights.index_select(1, states.routed.tokens) * states.routed.weights.abs().to(weights.dtype)
+            width = states.z.shape[-1]
+            for expert, own in states.routed.segments():
+                z = states.z[own].to(weights.dtype).abs()
+                sums[:, expert * width : (expert + 1) * width] = of_pairs[:, own] @ z
+            if states.shared is not None:
+                last = self.model.neurons_in(layer)
+                sums[:, last - states.shared.shape[-1] : last] = weights @ states.shared.abs()
+            sums *= self.norms[layer].to(sums)
+            self._hand_on(layer, sums.view(-1, 2, sums.shape[-1]), self.sink.contributions)
+
+        return take
+
+    def places(self, device: torch.device, n_tokens: int) -> Int[Tensor, " tokens"]:
+        """The place of each token among those that are read, ascending; -1 where it is not."""
+        if n_tokens != self.n_positions:
+            raise self._unmatched(n_tokens)
+        reads = self._moved(device)[0]
+        places = torch.full((n_tokens,), -1, device=device)
+        read = torch.unique(reads)
+        places[read] = torch.arange(len(read), device=device)
+        return places
+
+    def _by_place(self, device: torch.device) -> Float[Tensor, "rows places"]:
+        """What each place weighs in the answer row and in the other row of each item, row after row."""
+        reads, weights, _ = self._moved(device)
+        n_items = len(reads)
+        places = self.places(device, self.n_positions)[reads].unsqueeze(1).expand(-1, 2, -1)  # (batch, 2, reads)
+        table = torch.zeros(n_items, 2, int(places.max()) + 1, dtype=weights.dtype, device=device)
+        table.scatter_add_(2, places, weights)  # spare reads repeat a place, and add 0 to it
+        return table.flatten(0, 1)
 
     def at_block(self, layer: int) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
@@ -172,13 +216,16 @@ class _Recorder:
         """A float32 copy (float64 of float64) of the read positions of (batch, seq, width) or (batch * seq, width)."""
         flat = states.detach().reshape(-1, states.shape[-1])
         if flat.shape[0] != self.n_positions:
-            raise ModelError(
-                f"{self.model.name} gives its layers {flat.shape[0]} positions for a batch of {self.n_positions}; "
-                "contributions cannot be matched to tokens"
-            )
+            raise self._unmatched(flat.shape[0])
         reads, _, _ = self._moved(flat.device)
         gathered = flat.index_select(0, reads.flatten()).reshape(*reads.shape, flat.shape[-1])
         return gathered.to(torch.promote_types(flat.dtype, torch.float32))
+
+    def _unmatched(self, found: int) -> ModelError:
+        return ModelError(
+            f"{self.model.name} gives its layers {found} positions for a batch of {self.n_positions}; "
+            "contributions cannot be matched to tokens"
+        )
 
     def _reduce(
         self,
@@ -187,20 +234,29 @@ class _Recorder:
         inverse: Float[Tensor, "batch reads"] | None,
         scale: Float[Tensor, " width"] | None,
         sink: Callable[[int, Tensor, Tensor], None],
+        width: int = 0,
     ) -> None:
-        """Weighted sums over the reads as one batched matrix product, then the sink."""
-        _, weights, with_other = self._moved(values.device)
+        """Weighted sums over the reads as one batched matrix product, with zeros up to `width`; then the sink."""
+        _, weights, _ = self._moved(values.device)
         weights = weights.to(values.dtype)
         if inverse is not None:
             weights = weights * inverse.unsqueeze(1)
         sums = torch.bmm(weights, values)
         if scale is not None:
             sums *= scale
+        if sums.shape[-1] < width:
+            sums = torch.nn.functional.pad(sums, (0, width - sums.shape[-1]))
+        self._hand_on(layer, sums, sink)
+
+    def _hand_on(
+        self, layer: int, sums: Float[Tensor, "batch 2 width"], sink: Callable[[int, Tensor, Tensor], None]
+    ) -> None:
         if not bool(sums.sum().isfinite()):
             raise ModelError(
                 f"layer {layer} of {self.model.name} gives values that are not finite in {self.model.dtype}; "
                 "load the model with dtype='float32', or check its weights"
             )
+        with_other = self._moved(sums.device)[2]
         sink(layer, sums[:, 0], sums[:, 1].index_select(0, with_other))
 
     def _moved(

@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hneurons.contributions.mixture import MixtureStates, read_mixture
 from hneurons.contributions.recording import inverted, output_norms
 from hneurons.errors import ModelError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.mixture import Expert
 
 Output = TypeVar("Output")
 
@@ -40,7 +42,8 @@ class TokenReader:
         self._norms = torch.cat([norms[layer, own.to(norms.device)] for layer, own in self._indices.items()])
         owners = [place for place, own in enumerate(self._indices.values()) for _ in own]  # the layer of each column
         self._owners = torch.tensor(owners, device=norms.device)
-        self._biases = {layer: model.down_bias(layer) for layer in self._indices}
+        dense = [layer for layer in self._indices if model.mixture(layer) is None]
+        self._biases = {layer: model.down_bias(layer) for layer in dense}
         self._order = np.argsort([place for places in by_layer.values() for place in places])
 
     def read(self, forward_pass: Callable[[], Output]) -> tuple[Output, Float[np.ndarray, "positions chosen"]]:
@@ -57,6 +60,9 @@ class TokenReader:
         lengths: dict[int, Tensor] = {}
         with ExitStack() as hooks:
             for layer in self._indices:
+                if self._model.mixture(layer) is not None:
+                    read_mixture(self._model, layer, self._at_mixture(layer, states, lengths), _all, hooks)
+                    continue
                 hook = self._at_down(layer, states, lengths)
                 hooks.callback(self._model.down(layer).register_forward_hook(hook).remove)
             output = forward_pass()
@@ -83,7 +89,37 @@ class TokenReader:
 
         return hook
 
+    def _at_mixture(
+        self, layer: int, states: dict[int, Tensor], lengths: dict[int, Tensor]
+    ) -> Callable[[MixtureStates], None]:
+        """r z of routed neurons and s z of shared ones; 0 where a token is not routed to a neuron's expert."""
+        chosen = [self._model.expert_of(layer, int(index)) for index in self._indices[layer]]
+        columns: dict[Expert | None, list[int]] = {}
+        for column, (expert, _) in enumerate(chosen):
+            columns.setdefault(expert, []).append(column)
+
+        def take(found: MixtureStates) -> None:
+            if layer in states:
+                raise self._other_layers(layer, "repeats")
+            norms, routed = found.norms, found.routed
+            values = norms.new_zeros(len(norms), len(chosen))
+            if found.shared is not None:
+                for column in columns.get("shared", ()):
+                    values[:, column] = found.shared[:, chosen[column][1]]
+            for expert, own in routed.segments():
+                weights = routed.weights[own].to(norms.dtype)
+                for column in columns.get(expert, ()):
+                    values[routed.tokens[own], column] = found.z[own, chosen[column][1]].to(norms.dtype) * weights
+            states[layer], lengths[layer] = values, norms
+
+        return take
+
     def _other_layers(self, layer: int, what: str) -> ModelError:
         return ModelError(
             f"a forward pass of {self._model.name} {what} layer {layer}; contributions cannot be matched to tokens"
         )
+
+
+def _all(device: torch.device, n_tokens: int) -> Tensor:
+    """Every token is read."""
+    return torch.arange(n_tokens, device=device)

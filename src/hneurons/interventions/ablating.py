@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import numpy as np
@@ -12,11 +13,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from hneurons.errors import InterventionError
+from hneurons.interventions.experts import scale_experts
 from hneurons.interventions.positions import Mask, Positions
 from hneurons.interventions.reference import Activations, Means
 from hneurons.interventions.sites import Edit, Moved, Site, Which, columns_by_layer, edit
 from hneurons.models.language_model import LanguageModel
-from hneurons.models.passes import Pass
+from hneurons.models.passes import Pass, Passes, watch
 from hneurons.responses.noise import question_keys, uniform
 
 How = Literal["zero", "mean", "resample"]
@@ -55,6 +57,12 @@ def ablate(
             no sense; later, in the block, a batch of another number of prompts than `positions` are given for.
     """
     columns, mask = columns_by_layer(model, site, which), Mask(positions)
+    mixed = {layer: columns.pop(layer) for layer in list(columns) if site == "neurons" and model.mixture(layer)}
+    if mixed and how != "zero":
+        raise InterventionError(
+            f"layer {min(mixed)} of {model.name} is a mixture of experts, whose neurons have no value at a token that "
+            f"is not routed to them, so that none can take its place; {how} ablation of neurons is for dense layers"
+        )
     draws: _Draws | None = None
     values: dict[int, Tensor]
     if how == "zero":
@@ -73,8 +81,23 @@ def ablate(
     else:
         raise InterventionError(f"there is no ablation {how!r}; choose zero, mean or resample")
     edits = {layer: _ablation(values[layer], chosen, mask, draws) for layer, chosen in columns.items()}
-    with edit(model, site, edits, n_prompts=mask.n_prompts):
+    with ExitStack() as hooks:
+        if mixed:
+            passes = hooks.enter_context(watch(model, mask.n_prompts))
+            for layer, chosen in mixed.items():
+                indices = chosen.nonzero().flatten().tolist()
+                table = torch.tensor([[1.0], [0.0]], dtype=torch.float64).expand(2, len(indices))
+                scale_experts(model, layer, indices, table, hooks, functools.partial(_ablated, passes, mask))
+        hooks.enter_context(edit(model, site, edits, n_prompts=mask.n_prompts))
         yield
+
+
+def _ablated(passes: Passes, mask: Mask, device: torch.device) -> Int64[Tensor, " tokens"]:
+    """1 at every token of the pass that is ablated, and 0 elsewhere."""
+    here = mask.of(passes.current)
+    if isinstance(here, bool):
+        return torch.full(passes.current.shape, int(here), device=device).flatten()
+    return here.flatten().long().to(device)
 
 
 def check_values(

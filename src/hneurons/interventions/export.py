@@ -21,6 +21,7 @@ from hneurons.interventions.scaling import check_alpha, neurons_by_layer
 from hneurons.interventions.stored_scaling import scale_stored
 from hneurons.models.safetensors_file import TYPES
 from hneurons.models.stored import COMPANIONS, StoredModel, open_stored
+from hneurons.models.stored_experts import StoredPart
 from hneurons.probes.labels import Neuron
 from hneurons.progress import track
 
@@ -52,7 +53,8 @@ def export(
     z_j <- alpha * z_j is W_down[:, j] <- alpha * W_down[:, j] (H-Neurons, arXiv 2512.01797), so the copy computes what
     the model computes under `scale`, at no cost per token and in any program. Files are copied as they are, and only
     the bytes of those columns change, in the type they are stored in; with alpha 1 none do. A bias of the
-    down-projection is no neuron's and stays. No model is loaded: a few megabytes at a time are held, whatever its size.
+    down-projection is no neuron's and stays. A neuron of an expert has its column in that expert's W_down, which files
+    hold by itself or fused with the others'. No model is loaded: a few megabytes at a time are held, whatever its size.
     The base model's files are only read.
 
     Args:
@@ -78,10 +80,11 @@ def export(
     by_layer = neurons_by_layer(stored, neurons)
     if not by_layer:
         raise ExportError(f"there are no neurons to turn in {stored.name}; a copy of it would be the same model")
-    for layer in by_layer:
-        if stored.down[layer].dtype not in TYPES:
+    turned = [(layer, part, own) for layer, indices in by_layer.items() for part, own in _parts(stored, layer, indices)]
+    for _, part, _ in turned:
+        if part.tensor.dtype not in TYPES:
             raise ExportError(
-                f"{stored.down[layer].key} of {stored.name} is stored as {stored.down[layer].dtype}, in which columns "
+                f"{part.tensor.key} of {stored.name} is stored as {part.tensor.dtype}, in which columns "
                 f"cannot be scaled one by one; use original weights ({', '.join(TYPES)}), or turn the neurons at run "
                 "time with hneurons.interventions.scale"
             )
@@ -90,7 +93,7 @@ def export(
     _check_place(stored, target, companions)
     with atomic_directory(target) as directory:
         _copy([*stored.files, *companions], stored.directory, directory)
-        edited = _edit(stored, by_layer, alpha, directory) if alpha != 1 else ()
+        edited = _edit(turned, alpha, directory) if alpha != 1 else ()
         report = ExportReport(
             version=version("hneurons"),
             base=_base(stored),
@@ -115,6 +118,7 @@ def _base(stored: StoredModel) -> BaseModelRecord:
         n_neurons=stored.n_neurons,
         hidden_size=stored.hidden_size,
         weights_digest=None if fingerprint is None else fingerprint.weights_digest,
+        experts=stored.layout,
     )
 
 
@@ -193,21 +197,28 @@ def _copy_file(source: Path, target: Path) -> Iterator[int]:
             yield length
 
 
+def _parts(stored: StoredModel, layer: int, indices: Sequence[int]) -> Iterator[tuple[StoredPart, list[int]]]:
+    """The tensors, or slices of them, that hold columns of a layer's neurons, and which columns."""
+    for part in stored.parts("down", layer):
+        own = [index - part.first for index in indices if part.first <= index < part.first + part.n_neurons]
+        if own:
+            yield part, own
+
+
 def _edit(
-    stored: StoredModel, by_layer: dict[int, list[int]], alpha: float, directory: Path
+    turned: Sequence[tuple[int, StoredPart, list[int]]], alpha: float, directory: Path
 ) -> tuple[EditedTensor, ...]:
-    edited = []
-    for layer, indices in track(by_layer.items(), "turning neurons", total=len(by_layer)):
-        tensor = replace(stored.down[layer], file=directory / stored.down[layer].file.name)
-        rounding = scale_stored(tensor, indices, alpha, conv1d=stored.anatomy.conv1d)
-        edited.append(
-            EditedTensor(
-                file=tensor.file.name,
-                tensor=tensor.key,
-                layer=layer,
-                n_neurons=len(indices),
-                dtype=tensor.dtype,
-                rounding=rounding,
-            )
+    edited: dict[tuple[str, str], EditedTensor] = {}  # experts may share a tensor
+    for layer, part, columns in track(turned, "turning neurons", total=len(turned)):
+        tensor = replace(part.tensor, file=directory / part.tensor.file.name)
+        rounding = scale_stored(tensor, columns, alpha, conv1d=part.by_row)
+        before = edited.get((tensor.file.name, tensor.key))
+        edited[tensor.file.name, tensor.key] = EditedTensor(
+            file=tensor.file.name,
+            tensor=tensor.key,
+            layer=layer,
+            n_neurons=len(columns) + (before.n_neurons if before else 0),
+            dtype=tensor.dtype,
+            rounding=max(rounding, before.rounding if before else 0.0),
         )
-    return tuple(edited)
+    return tuple(edited.values())

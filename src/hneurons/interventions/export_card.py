@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from huggingface_hub.repocard import metadata_load
 
-from hneurons.interventions.export_record import ExportReport
+from hneurons.interventions.export_record import BaseModelRecord, ExportReport
 from hneurons.models.stored import StoredModel
 from hneurons.probes.labels import Neuron
 
@@ -98,12 +98,12 @@ def _front_matter(stored: StoredModel, licence: Mapping[str, str]) -> str:
 
 
 def _summary(report: ExportReport, stored: StoredModel) -> list[str]:
-    share = 1000 * len(report.neurons) / (report.base.n_layers * report.base.n_neurons)
+    share = 1000 * len(report.neurons) / report.base.neurons
     done = "left alone" if report.alpha == 1 else "suppressed" if report.alpha < 1 else "amplified"
     auto = "AutoModelForImageTextToText" if stored.anatomy.wrapper else "AutoModelForCausalLM"
     return [
         f"A copy of {code(report.base.name)} in which {_count(len(report.neurons), 'feed-forward neuron')} of "
-        f"{report.base.n_layers * report.base.n_neurons:,} ({share:.2f} ‰) are {done}: what they put out is multiplied "
+        f"{report.base.neurons:,} ({share:.2f} ‰) are {done}: what they put out is multiplied "
         f"by {report.alpha:g} at every token. Nothing else is changed, and it loads as any model does:",
         "```python\n"
         f"from transformers import {auto}, AutoTokenizer\n\n"
@@ -120,7 +120,7 @@ def _edit(report: ExportReport) -> list[str]:
         ("base model", code(base.name)),
         ("revision", code(base.revision) if base.revision else "none: not from the hub"),
         ("weights", f"fingerprint `{base.weights_digest}`" if base.weights_digest else "no fingerprint"),
-        ("architecture", f"{code(base.model_type)}, {base.n_layers} layers of {base.n_neurons:,} neurons"),
+        ("architecture", f"{code(base.model_type)}, {_shape(base)}"),
         ("alpha", f"{report.alpha:g}"),
         ("tensors changed", f"{len(report.edited)}, stored in {_types(report)}" if report.edited else "none"),
         ("made with", f"hneurons {report.version}"),
@@ -134,6 +134,12 @@ def _edit(report: ExportReport) -> list[str]:
         _rounding(report),
         "`hneurons.json` holds the same for programs.",
     ]
+
+
+def _shape(base: BaseModelRecord) -> str:
+    if base.experts is None:
+        return f"{base.n_layers} layers of {base.n_neurons:,} neurons"
+    return f"{base.n_layers} layers, {base.experts.phrase}"
 
 
 def _types(report: ExportReport) -> str:
@@ -156,13 +162,19 @@ def _rounding(report: ExportReport) -> str:
 
 
 def _neurons(report: ExportReport, notes: CardNotes) -> list[str]:
-    columns = ["layer", "index", *(["weight in the probe"] if notes.weights else [])]
+    layout = report.base.experts
+    columns = ["layer", "index", *(["expert"] if layout else []), *(["weight in the probe"] if notes.weights else [])]
     ranked = sorted(report.neurons, key=lambda neuron: (-notes.weights.get(neuron, 0.0), neuron))
     rows = [
-        [*map(str, neuron), *([f"{notes.weights.get(neuron, 0.0):.3g}"] if notes.weights else [])] for neuron in ranked
+        [
+            *map(str, neuron),
+            *([layout.name_of(*neuron)] if layout else []),
+            *([f"{notes.weights.get(neuron, 0.0):.3g}"] if notes.weights else []),
+        ]
+        for neuron in ranked
     ]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["--:"] * len(columns), *rows))
-    counted = "Both numbers count from 0."
+    counted = "All numbers count from 0." if layout else "Both numbers count from 0."
     if len(rows) <= SHOWN:
         return [counted, table]
     summary = f"<details><summary>All {_count(len(rows), 'neuron')}</summary>"

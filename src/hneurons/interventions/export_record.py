@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from hneurons.models.mixture import ExpertLayout
 from hneurons.probes.labels import Neuron
 
 
@@ -14,7 +15,11 @@ class _Record(BaseModel):
 
 
 class BaseModelRecord(_Record):
-    """The model that was edited. `weights_digest` is that of its fingerprint, None where its files do not tell it."""
+    """The model that was edited.
+
+    `weights_digest` is that of its fingerprint, None where its files do not tell it.
+    `experts` says how the neurons of a mixture of experts are counted.
+    """
 
     name: str
     revision: str | None
@@ -23,6 +28,12 @@ class BaseModelRecord(_Record):
     n_neurons: int
     hidden_size: int
     weights_digest: str | None
+    experts: ExpertLayout | None = None
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons in the whole model."""
+        return self.n_layers * self.n_neurons if self.experts is None else self.experts.neurons
 
 
 class EditedTensor(_Record):

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
 from hneurons.errors import InterventionError, NotEnoughDataError
+from hneurons.interventions.experts import scale_experts
 from hneurons.interventions.rewinding import Rewind
 from hneurons.interventions.scaling import check_alpha, neurons_by_layer
 from hneurons.models.language_model import LanguageModel
@@ -180,6 +181,9 @@ class _Gate:
         self.count.repeated += 1
         with ExitStack() as hooks:
             for layer, indices in self.indices.items():
+                if self.model.mixture(layer) is not None:
+                    _turn_experts(self.model, layer, indices, factors, hooks)
+                    continue
                 hook = _turner(indices, torch.from_numpy(factors))
                 hooks.callback(self.model.down(layer).register_forward_pre_hook(hook).remove)
             return forward_pass()
@@ -196,6 +200,19 @@ class _Gate:
         flagged = np.zeros(real.shape, dtype=np.bool_)
         flagged[real] = probabilities(self.model, self.probe, columns[real.ravel()]) > self.threshold
         return flagged
+
+
+def _turn_experts(
+    model: LanguageModel,
+    layer: int,
+    indices: Int64[Tensor, " chosen"],
+    factors: Float64[np.ndarray, "rows seq"],
+    hooks: ExitStack,
+) -> None:
+    values, kinds = np.unique(factors, return_inverse=True)
+    table = torch.from_numpy(values).unsqueeze(1).expand(-1, len(indices))
+    of_tokens = torch.from_numpy(kinds.ravel())
+    scale_experts(model, layer, indices.tolist(), table, hooks, lambda device: of_tokens.to(device))
 
 
 def _turner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from hneurons.errors import InterventionError
+from hneurons.interventions.experts import scale_experts
 from hneurons.interventions.sites import Moved, Site, Which, attach, by_layer, by_row, columns_by_layer
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.passes import Passes, watch
@@ -33,9 +35,10 @@ def scale(model: LanguageModel, neurons: Which, alpha: float, *, site: Site = "n
     """Multiply what `neurons` put out by `alpha` at every token, until the block ends.
 
     z_j <- alpha * z_j (H-Neurons, arXiv 2512.01797); the same function as scaling column j of W_down, without touching
-    a weight. 0 suppresses, 1 leaves the model alone, more than 1 amplifies. The contribution of a single scaled neuron
-    becomes alpha ||h_j|| / ||h + (alpha - 1) h_j||. The model is as before after the block, also after an exception.
-    Blocks nest: their factors multiply.
+    a weight; of a neuron of an expert, at every token routed to it, and the router is left. 0 suppresses, 1 leaves the
+    model alone, more than 1 amplifies. The contribution of a single scaled neuron becomes
+    alpha ||h_j|| / ||h + (alpha - 1) h_j||. The model is as before after the block, also after an exception. Blocks
+    nest: their factors multiply.
 
     Args:
         model: any loaded model.
@@ -52,6 +55,11 @@ def scale(model: LanguageModel, neurons: Which, alpha: float, *, site: Site = "n
     with ExitStack() as hooks:
         if alpha != 1:
             for layer, chosen in columns.items():
+                if site == "neurons" and model.mixture(layer) is not None:
+                    indices = chosen.nonzero().flatten().tolist()
+                    table = torch.full((1, len(indices)), alpha, dtype=torch.float64)
+                    scale_experts(model, layer, indices, table, hooks)
+                    continue
                 factors = torch.where(chosen, torch.tensor(alpha, dtype=torch.float64), 1.0)
                 hooks.callback(attach(model, site, layer, _scaler(factors)).remove)
         yield
@@ -81,11 +89,16 @@ def scale_rows(model: LanguageModel, scalings: Sequence[Scaling]) -> Iterator[No
         check_alpha(scaling.alpha)
         for layer, indices in neurons_by_layer(model, scaling.neurons).items():
             if scaling.alpha != 1:
-                ones = torch.ones(len(distinct), model.n_neurons, dtype=torch.float64)
+                ones = torch.ones(len(distinct), model.neurons_in(layer), dtype=torch.float64)
                 tables.setdefault(layer, ones)[index, indices] = scaling.alpha
     kinds = np.array([distinct[scaling] for scaling in scalings])
     with watch(model, len(scalings)) as passes, ExitStack() as hooks:
         for layer, factors in tables.items():
+            if model.mixture(layer) is not None:
+                turned = (factors != 1).any(dim=0).nonzero().flatten()
+                own = functools.partial(_kinds, passes, kinds)
+                scale_experts(model, layer, turned.tolist(), factors[:, turned], hooks, own)
+                continue
             hooks.callback(attach(model, "neurons", layer, _row_scaler(passes, kinds, factors)).remove)
         yield
 
@@ -104,7 +117,13 @@ def neurons_by_layer(model: LanguageModel | StoredModel, neurons: Sequence[Neuro
     Raises:
         ModelError: the model has no such neuron.
     """
-    return by_layer(neurons, "neuron", model.n_neurons, model.n_layers, model.name)
+    return by_layer(neurons, "neuron", model.n_neurons, model.n_layers, model.name, model.neurons_in)
+
+
+def _kinds(passes: Passes, kinds: Int64[np.ndarray, " prompts"], device: torch.device) -> Int64[Tensor, " tokens"]:
+    """The scaling of each token's prompt."""
+    current = passes.current
+    return torch.from_numpy(kinds[current.rows]).repeat_interleave(current.shape[1]).to(device)
 
 
 # The hooks multiply all of z: one operation costs less than to gather, scale and scatter a few columns. They make a

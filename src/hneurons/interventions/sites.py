@@ -20,9 +20,11 @@ from hneurons.probes.labels import Neuron
 Site = Literal["neurons", "ffn", "heads", "residual"]
 """What is turned in a layer.
 
-"neurons": the input of the down-projection. "ffn": its output, bias included, before whatever follows it (the norm of
-Gemma 2 and 3 and OLMo 2, the multiplier of Granite). "heads": the input of the attention's output projection, in which
-each head has its slice. "residual": the output of the decoder layer, that is, the residual stream after it.
+"neurons": the input of the down-projection; a layer with experts has many of these, and no such site as a whole: its
+neurons are scaled, and ablated to zero, but not read or replaced. "ffn": its output, bias included, before whatever
+follows it (the norm of Gemma 2 and 3 and OLMo 2, the multiplier of Granite); all experts together. "heads": the input
+of the attention's output projection, in which each head has its slice. "residual": the output of the decoder layer,
+that is, the residual stream after it.
 """
 
 Which = Sequence[Neuron] | Sequence[int]
@@ -49,8 +51,12 @@ def site_width(model: LanguageModel, site: Site) -> int:
     return widths[site]
 
 
-def by_layer(pairs: Which, part: str, count: int, n_layers: int, name: str) -> dict[int, list[int]]:
+def by_layer(
+    pairs: Which, part: str, count: int, n_layers: int, name: str, within: Callable[[int], int] | None = None
+) -> dict[int, list[int]]:
     """Pairs (layer, index) by layer, ascending, each once, where a layer of model `name` has `count` of a `part`.
+
+    `within` says how many a layer has where some have fewer.
 
     Raises:
         ModelError: the model has no such layer or part.
@@ -66,6 +72,11 @@ def by_layer(pairs: Which, part: str, count: int, n_layers: int, name: str) -> d
             raise ModelError(
                 f"{name} has no {part} ({layer}, {index}): its layers are 0 to {n_layers - 1}, "
                 f"with {part}s 0 to {count - 1} each"
+            )
+        if within is not None and index >= within(layer):
+            raise ModelError(
+                f"{name} has no {part} ({layer}, {index}): layer {layer} is narrower than others, with {part}s 0 to "
+                f"{within(layer) - 1}"
             )
         found.setdefault(layer, set()).add(index)
     return {layer: sorted(indices) for layer, indices in sorted(found.items())}
@@ -102,12 +113,14 @@ def columns_by_layer(
         InterventionError: there is no such site, or `which` is not of its form.
     """
     width = site_width(model, site)
+    narrower = model.neurons_in if site == "neurons" else None
     if whole or site in ("ffn", "residual"):
-        return {layer: torch.ones(width, dtype=torch.bool) for layer in check_layers(model, which)}
+        widths = {layer: narrower(layer) if narrower else width for layer in check_layers(model, which)}
+        return {layer: torch.ones(own, dtype=torch.bool) for layer, own in widths.items()}
     part, count = ("neuron", width) if site == "neurons" else ("head", model.n_heads)
     columns = {}
-    for layer, indices in by_layer(which, part, count, model.n_layers, model.name).items():
-        chosen = torch.zeros(count, dtype=torch.bool)
+    for layer, indices in by_layer(which, part, count, model.n_layers, model.name, narrower).items():
+        chosen = torch.zeros(narrower(layer) if narrower else count, dtype=torch.bool)
         chosen[indices] = True
         columns[layer] = chosen.repeat_interleave(width // count)
     return columns
@@ -118,6 +131,9 @@ def attach(model: LanguageModel, site: Site, layer: int, change: Callable[[Tenso
 
     Hooks act in the order in which they were attached, each on what the last one made. A model may flatten its batch
     (OPT: row after row), and may write into a tensor later on (Falcon), so that `change` must not keep it.
+
+    Raises:
+        UnsupportedModelError: the site is "neurons" and the layer has experts.
     """
     if site in ("neurons", "heads"):
         module = model.down(layer) if site == "neurons" else model.attention_out(layer)
@@ -134,7 +150,9 @@ def attach(model: LanguageModel, site: Site, layer: int, change: Callable[[Tenso
         changed = change(output[0])
         return None if changed is None else (changed, *output[1:])
 
-    return (model.down(layer) if site == "ffn" else model.block(layer)).register_forward_hook(after)
+    if site == "residual":
+        return model.block(layer).register_forward_hook(after)
+    return (model.down(layer) if model.mixture(layer) is None else model.ffn(layer)).register_forward_hook(after)
 
 
 @contextmanager

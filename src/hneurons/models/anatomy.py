@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hneurons.models.mixture import Mixture
+
 Exit = Literal["output", "output+residual", "layer"]
 
 
@@ -37,6 +39,7 @@ class Anatomy:
         tail: what the residual stream goes through between the last layer and the output embedding, from the model on,
             in order; one that a checkpoint leaves out (is None) is passed over.
         text_types: for a multimodal wrapper, the `text_config.model_type`s that its language part may have.
+        mixture: how its layers with experts are built; the projections above are those of its dense layers then.
     """
 
     model_type: str
@@ -56,6 +59,7 @@ class Anatomy:
     norm: str | None = None
     tail: tuple[str, ...] = ("model.norm",)
     text_types: tuple[str, ...] = ()
+    mixture: Mixture | None = None
 
     def __post_init__(self) -> None:
         if (self.packed is not None) != (self.gate is not None and self.gate == self.up):
@@ -76,6 +80,8 @@ class Anatomy:
     @property
     def formula(self) -> str:
         """How z comes about, in the names of the row."""
+        if self.mixture is not None:
+            return self.mixture.formula
         if self.packed is not None:
             return "z = act(gate) * up"
         return f"z = act({self.gate}) * {self.up}" if self.gated else f"z = act({self.up})"
@@ -96,11 +102,19 @@ class Anatomy:
             found.append("the FFN module adds the residual stream, without which ‖h‖ is taken")
         if self.exit == "layer":
             found.append("no FFN module: the projections belong to the layer")
+        if self.mixture is not None:
+            found.extend(self.mixture.notes)
         return tuple(found)
+
+    @property
+    def where(self) -> str:
+        """What the neurons are the input of."""
+        if self.mixture is None:
+            return f"{self.layers}[l].{self.down}"
+        shared = "" if self.mixture.shared is None else f" and of {self.mixture.shared}.down_proj"
+        return f"each expert's down_proj in {self.layers}[l].{self.mixture.experts}{shared}"
 
     def describe(self) -> str:
         """The row in one line."""
-        line = (
-            f"{self.title} ({self.model_type}): neurons are the input of {self.layers}[l].{self.down}; {self.formula}"
-        )
+        line = f"{self.title} ({self.model_type}): neurons are the input of {self.where}; {self.formula}"
         return "; ".join((line, *self.notes))

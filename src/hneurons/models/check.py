@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from torch import nn
 from hneurons.errors import ModelError
 from hneurons.models.anatomy import Anatomy
 from hneurons.models.load import auto_class, load, stated_dtype
-from hneurons.models.parts import find_parts, weight_shape
+from hneurons.models.mixture import ExpertLayout
+from hneurons.models.parts import MixtureParts, Parts, expert_layout, find_parts, weight_shape, width_of
 from hneurons.models.quantized import Quantize, Stated
 from hneurons.models.quantizing import parse_quantize, quantized_size
 from hneurons.models.refusals import find_row, stated_quantization
@@ -44,7 +46,9 @@ class ModelReport(BaseModel):
 
     `verification` is None where only the configuration was read: shapes are checked then, numbers are not.
     `quantization` is the kind of quantized weights, if there are any, and `bits` what one of them takes, its share of
-    the scales included; `dtype` is the type of all others.
+    the scales included; `dtype` is the type of all others. `experts` says how the neurons of a mixture of experts are
+    counted, and `n_neurons` is that of its widest layer. `active_parameters` are all but those of experts that a token
+    is not routed to; embeddings are counted whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,11 +70,22 @@ class ModelReport(BaseModel):
     bits: float | None
     memory: MemoryEstimate
     verification: Verification | None
+    experts: ExpertLayout | None = None
+    active_parameters: int | None = None
 
     @property
     def neurons(self) -> int:
         """Number of neurons in the whole model."""
-        return self.n_layers * self.n_neurons
+        return self.n_layers * self.n_neurons if self.experts is None else self.experts.neurons
+
+    @property
+    def layer_widths(self) -> str:
+        """How many neurons a layer has, as a phrase."""
+        layout = self.experts
+        if layout is None:
+            return f"{self.n_neurons:,} a layer, {self.neurons:,} in all"
+        at_a_token = f"{layout.active:,} of them at a token ({layout.per_token} experts)"
+        return f"{layout.phrase}; {self.neurons:,} in all, {at_a_token}"
 
     @property
     def verified(self) -> str:
@@ -120,7 +135,8 @@ def inspect_model(
         weights = source.local and any(Path(source.location).glob("*.safetensors*"))
     hf = without_memory(config, anatomy, trust_remote_code)
     parts = find_parts(hf, anatomy)
-    hidden, neurons = weight_shape(parts[0].down, anatomy)
+    layout = expert_layout(hf, anatomy, parts)
+    neurons = width_of(parts, layout, anatomy)
     verification = None
     if weights:
         check_weight_files(source)
@@ -145,8 +161,8 @@ def inspect_model(
         model_class=anatomy.model_class,
         n_layers=len(parts),
         n_neurons=neurons,
-        hidden_size=hidden,
-        where=f"input of {anatomy.layers}[l].{anatomy.down}",
+        hidden_size=weight_shape(parts[0].attention_out, anatomy)[0],
+        where=f"input of {anatomy.where}",
         formula=anatomy.formula,
         notes=anatomy.notes,
         parameters=parameters,
@@ -159,7 +175,17 @@ def inspect_model(
             contributions_per_response=2 * len(parts) * neurons * _CONTRIBUTION_BYTES,
         ),
         verification=verification,
+        experts=layout,
+        active_parameters=None if layout is None else parameters - _idle(parts, layout),
     )
+
+
+def _idle(parts: Sequence[Parts], layout: ExpertLayout) -> int:
+    """Parameters of the experts that a token is not routed to."""
+    fused = sum(
+        parameter.numel() for each in parts if isinstance(each, MixtureParts) for parameter in each.experts.parameters()
+    )
+    return fused // layout.n_experts * (layout.n_experts - layout.per_token)
 
 
 def without_memory(config: Any, anatomy: Anatomy, trust_remote_code: bool) -> Any:
@@ -176,6 +202,8 @@ def _cache_per_token(hf: Any) -> int:
     """Numbers that one token leaves in the key/value cache, read off a forward pass without numbers."""
     for config in (hf.config, hf.config.get_text_config()):
         config.pad_token_id = None  # transformers would look for it among the ids, which are not there
+    if hf._can_set_experts_implementation():
+        hf.set_experts_implementation("batched_mm")  # the others count tokens, which needs numbers
     with torch.no_grad():
         ids = torch.zeros(1, _PROBE_TOKENS, dtype=torch.long, device="meta")
         cache = hf(input_ids=ids, use_cache=True).past_key_values

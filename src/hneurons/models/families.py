@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from hneurons.models.anatomy import Anatomy
+from hneurons.models.mixture import Mixture
 
 LLAMA = Anatomy("llama", "Llama 2, 3 and their many relatives", "LlamaForCausalLM")
 """The common layout; most rows below differ from it in a name or two."""
@@ -163,10 +164,61 @@ _ROWS = (
     ),
 )
 
+_MIXTURES = (
+    replace(
+        LLAMA,
+        model_type="mixtral",
+        title="Mixtral",
+        model_class="MixtralForCausalLM",
+        mixture=Mixture(stored=("w1", "w3", "w2")),
+    ),
+    replace(
+        LLAMA,
+        model_type="qwen2_moe",
+        title="Qwen 1.5 and 2, mixture of experts",
+        model_class="Qwen2MoeForCausalLM",
+        mixture=Mixture(shared="mlp.shared_expert", shared_gate="mlp.shared_expert_gate"),
+    ),
+    replace(
+        LLAMA,
+        model_type="qwen3_moe",
+        title="Qwen 3, mixture of experts",
+        model_class="Qwen3MoeForCausalLM",
+        mixture=Mixture(),
+    ),
+    replace(LLAMA, model_type="olmoe", title="OLMoE", model_class="OlmoeForCausalLM", mixture=Mixture()),
+    replace(
+        LLAMA,
+        model_type="gpt_oss",
+        title="gpt-oss",
+        model_class="GptOssForCausalLM",
+        mixture=Mixture(
+            router="mlp.router", order="interleaved", transposed=True, biases=True, clamped=True, stored=None
+        ),
+    ),
+    replace(
+        LLAMA,
+        model_type="deepseek_v2",
+        title="DeepSeek V2",
+        model_class="DeepseekV2ForCausalLM",
+        mixture=Mixture(shared="mlp.shared_experts"),
+    ),
+    replace(
+        LLAMA,
+        model_type="deepseek_v3",
+        title="DeepSeek V3, R1",
+        model_class="DeepseekV3ForCausalLM",
+        mixture=Mixture(shared="mlp.shared_experts"),
+    ),
+)
+
 FAMILIES = MappingProxyType({row.model_type: row for row in _ROWS})
-"""Row by `config.model_type`."""
+"""Row of a dense architecture by `config.model_type`."""
+
+MIXTURES = MappingProxyType({row.model_type: row for row in _MIXTURES})
+"""Row of an architecture whose layers have experts by `config.model_type`."""
 
 
 def supported_families() -> tuple[Anatomy, ...]:
-    """Every supported architecture, in the order of the table."""
-    return _ROWS
+    """Every supported architecture, in the order of the tables."""
+    return (*_ROWS, *_MIXTURES)

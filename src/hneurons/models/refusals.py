@@ -7,7 +7,7 @@ from typing import Any
 
 from hneurons.errors import UnsupportedModelError
 from hneurons.models.anatomy import Anatomy
-from hneurons.models.families import FAMILIES
+from hneurons.models.families import FAMILIES, MIXTURES
 from hneurons.models.quantized import Stated, read_stated
 
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
@@ -20,19 +20,26 @@ def find_row(name: str, config: Any) -> Anatomy:
     """The row of a Hugging Face configuration, matched exactly on its `model_type`.
 
     Raises:
-        UnsupportedModelError: mixture of experts, quantized in a way that is not read, encoder-decoder, or an
+        UnsupportedModelError: another mixture of experts, quantized in a way that is not read, encoder-decoder, or an
             architecture without a row.
     """
     settings = config.to_dict()
     refuse_experts(name, settings)
+    quantized = settings.get("quantization_config")
+    if quantized and config.model_type in MIXTURES:
+        raise UnsupportedModelError(
+            f"{name} has quantized experts ({quantized.get('quant_method', 'of an unknown kind')}), whose "
+            "down-projections cannot be read as they are; load it with transformers and dequantize=True, save it with "
+            "save_pretrained in bfloat16, and use that"
+        )
     stated_quantization(name, config)
     if settings.get("is_encoder_decoder"):
         raise UnsupportedModelError(f"{name} is an encoder-decoder ({config.model_type}); only decoders are supported")
-    row = FAMILIES.get(config.model_type)
+    row = MIXTURES.get(config.model_type) or FAMILIES.get(config.model_type)
     if row is None:
         raise UnsupportedModelError(
             f"{name} has the architecture {config.model_type!r}, where nobody has verified yet where the neurons are; "
-            f"supported: {', '.join(FAMILIES)}"
+            f"supported: {', '.join((*FAMILIES, *MIXTURES))}"
         )
     if row.wrapper and config.text_config.model_type not in row.text_types:
         raise UnsupportedModelError(
@@ -59,18 +66,21 @@ def stated_quantization(name: str, config: Any) -> Stated | None:
 
 
 def refuse_experts(name: str, settings: Mapping[Any, Any]) -> None:
-    """Refuse a mixture of experts, whatever its architecture; `settings` is a configuration as a dictionary.
+    """Refuse a mixture of experts of an unknown architecture; `settings` is a configuration as a dictionary.
 
     Raises:
-        UnsupportedModelError: some part of the language model has several experts.
+        UnsupportedModelError: some part of the language model has several experts, and no row says how they are built.
     """
+    if settings.get("model_type") in MIXTURES:
+        return
     for part in _parts(settings):
         for key in _EXPERT_COUNTS:
             count = part.get(key)
             if isinstance(count, int) and count > 1:
                 raise UnsupportedModelError(
-                    f"{name} is a mixture of experts ({key} = {count}): a token passes through a few of them only, "
-                    "so that its neurons need another definition; dense models only for now"
+                    f"{name} is a mixture of experts ({key} = {count}) of the architecture "
+                    f"{settings.get('model_type')!r}, where nobody has verified yet how tokens are routed; "
+                    f"supported mixtures: {', '.join(MIXTURES)}"
                 )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, takewhile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,12 @@ from hneurons.models.anatomy import Anatomy
 from hneurons.models.check import without_memory
 from hneurons.models.fingerprint import ModelFingerprint, digest, sampled
 from hneurons.models.load import parse_dtype
-from hneurons.models.parts import find_parts, weight_shape
+from hneurons.models.mixture import ExpertLayout
+from hneurons.models.parts import expert_layout, find_parts, weight_shape, width_of
 from hneurons.models.refusals import find_row, stated_quantization
 from hneurons.models.safetensors_file import TYPES, StoredTensor, read_tensors
 from hneurons.models.source import Source, check_weight_files, find_source, hub_error, read_config
+from hneurons.models.stored_experts import ExpertFinder, Joined, Projected, StoredExperts, StoredPart
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -54,7 +59,8 @@ _CONTAINERS = frozenset({"model", "language_model", "transformer", "decoder", "g
 """Modules that only hold others. Files and the models loaded from them nest these differently: published GPT-2 leaves
 "transformer" out, wrappers store "language_model.model.layers" for what is "model.language_model.layers"."""
 
-_HEADS = {"embed_out": "lm_head"}
+_RENAMED = {"embed_out": "lm_head", "block_sparse_moe": "mlp"}
+"""What files call otherwise than the models loaded from them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,9 @@ class StoredModel:
         index: which tensor is in which file, where there are several.
         tensors: every stored tensor by its name in the files.
         down, up, gate: the weights of the projections, first layer first. `gate` is None in a plain FFN, and is `up`
-            where the two are packed (in the order of `anatomy.packed`).
+            where the two are packed (in the order of `anatomy.packed`). Empty of a mixture of experts; see `parts`.
+        experts: of a mixture of experts, by layer, where the weights of each expert are.
+        layout: how the neurons of a mixture of experts are counted; None of a dense model.
         n_layers, n_neurons, hidden_size: as in `LanguageModel`.
         skeleton: its modules on the meta device: names and shapes, no numbers.
     """
@@ -87,6 +95,31 @@ class StoredModel:
     n_neurons: int
     hidden_size: int
     skeleton: nn.Module
+    experts: tuple[StoredExperts | None, ...] = ()
+    layout: ExpertLayout | None = None
+
+    def neurons_in(self, layer: int) -> int:
+        """Neurons of one layer; `n_neurons` but for narrower layers of a mixture of experts."""
+        return self.n_neurons if self.layout is None else self.layout.neurons_in(layer)
+
+    def parts(self, projection: Projected, layer: int) -> tuple[StoredPart, ...]:
+        """Where the weights of a layer's neurons are in one projection, in the order of the neurons.
+
+        Raises:
+            ModelError: the FFN is a plain one and has no gate.
+        """
+        if self.layout is not None:
+            of = self.experts[layer]
+            assert of is not None
+            found: tuple[StoredPart, ...] = getattr(of, projection)
+            return found
+        tensors: tuple[StoredTensor, ...] | None = getattr(self, projection)
+        if tensors is None:
+            raise ModelError(f"{self.name} has a plain FFN, without a gate")
+        packed = () if self.anatomy.packed is None else self.anatomy.packed.split("_")
+        start = self.n_neurons * packed.index(projection) if projection in packed else 0
+        by_row = (projection == "down") == self.anatomy.conv1d
+        return (StoredPart(tensors[layer], 0, self.n_neurons, by_row, start),)
 
     @property
     def name(self) -> str:
@@ -108,11 +141,9 @@ class StoredModel:
         if parameters is None:
             return None
 
-        def read(tensor: StoredTensor, chosen: slice) -> Shaped[Tensor, " some"]:
+        def read(tensor: StoredTensor | Joined, chosen: slice) -> Shaped[Tensor, " some"]:
             return tensor.values(chosen).to(kind)  # what a narrower type rounds, loading rounds too
 
-        step = self.hidden_size if self.anatomy.conv1d else 1
-        row = slice(0, self.n_neurons * step, step)  # the first of W_down, whatever its orientation
         samples = (
             (name, tuple(parameter.shape), read(tensor, sampled(parameter.numel())))
             for name, parameter, tensor in parameters
@@ -124,17 +155,30 @@ class StoredModel:
             n_layers=self.n_layers,
             n_neurons=self.n_neurons,
             hidden_size=self.hidden_size,
-            weights_digest=digest((read(tensor, row) for tensor in self.down), samples),
+            weights_digest=digest(map(self._first_row(kind), range(self.n_layers)), samples),
+            experts=self.layout,
         )
+
+    def _first_row(self, kind: torch.dtype) -> Callable[[int], Shaped[Tensor, " _"]]:
+        """One value of each neuron's column of W_down, whatever its orientation."""
+
+        def row(layer: int) -> Tensor:
+            found = []
+            for part in self.parts("down", layer):
+                step = self.hidden_size if part.by_row else 1
+                found.append(part.tensor.values(slice(0, part.n_neurons * step, step)).to(kind))
+            return torch.cat(found)
+
+        return row
 
     def _loaded_as(self, dtype: str | torch.dtype) -> torch.dtype:
         config: Any = self.skeleton.config
         stated = getattr(config, "dtype", None) if dtype == "auto" else dtype
-        found = parse_dtype(stated or self.down[0].type)
+        found = parse_dtype(stated or self.parts("down", 0)[0].tensor.type)
         assert isinstance(found, torch.dtype)
         return found
 
-    def _parameters(self) -> list[tuple[str, nn.Parameter, StoredTensor]] | None:
+    def _parameters(self) -> list[tuple[str, nn.Parameter, StoredTensor | Joined]] | None:
         """Name, shape and stored tensor of each parameter, in the model's order; a tied one under all its names."""
         stored = _by_bare_name(self.tensors)
         named = [
@@ -145,13 +189,29 @@ class StoredModel:
         names: defaultdict[int, list[str]] = defaultdict(list)
         for name, parameter in named:
             names[id(parameter)].append(name)
-        found = []
+        found: list[tuple[str, nn.Parameter, StoredTensor | Joined]] = []
+        joined = self._joined()
         for name, parameter in named:
+            if name in joined:
+                found.append((name, parameter, joined[name]))
+                continue
             candidates = [tensor for other in names[id(parameter)] for tensor in stored[_bare(other)]]
             fitting = [each for each in candidates if each.shape == tuple(parameter.shape) and each.dtype in TYPES]
             if not len(candidates) == len(fitting) == 1:
                 return None
             found.append((name, parameter, fitting[0]))
+        return found
+
+    def _joined(self) -> dict[str, Joined]:
+        """The fused parameters of experts that are stored one by one, by their names."""
+        mixture = self.anatomy.mixture
+        if mixture is None:
+            return {}
+        found: dict[str, Joined] = {}
+        for layer, of in enumerate(self.experts):
+            if of is not None and of.joined is not None:
+                path = f"{self.anatomy.layers}.{layer}.{mixture.experts}"
+                found |= {f"{path}.{name}": pieces for name, pieces in of.joined.items()}
         return found
 
 
@@ -190,7 +250,30 @@ def open_stored(
             tensors[key] = tensor
     skeleton = without_memory(config, anatomy, trust_remote_code)
     parts = find_parts(skeleton, anatomy)
-    hidden, neurons = weight_shape(parts[0].down, anatomy)
+    layout = expert_layout(skeleton, anatomy, parts)
+    hidden = weight_shape(parts[0].attention_out, anatomy)[0]
+    neurons = width_of(parts, layout, anatomy)
+    if layout is not None:
+        stored = _by_bare_name(tensors)
+        find_one = partial(_one, source.name, sorted(tensors), stored)
+        finder = ExpertFinder(anatomy, layout, hidden, find_one, lambda path: _bare(path) in stored)
+        return StoredModel(
+            source=source,
+            directory=directory,
+            anatomy=anatomy,
+            files=files,
+            index=index,
+            tensors=tensors,
+            down=(),
+            up=(),
+            gate=(),
+            n_layers=len(parts),
+            n_neurons=neurons,
+            hidden_size=hidden,
+            skeleton=skeleton,
+            experts=tuple(finder.of(layer) for layer in range(len(parts))),
+            layout=layout,
+        )
     find = partial(_projections, source.name, anatomy, tensors, len(parts))
     up = find(anatomy.up, (neurons if anatomy.packed is None else 2 * neurons, hidden))
     return StoredModel(
@@ -259,28 +342,38 @@ def _projections(
     """The weights of one projection, by its path in a layer, of every layer; `sizes` are its (out, in)."""
     shape = sizes[::-1] if anatomy.conv1d else sizes
     stored = _by_bare_name(tensors)
-    found = []
-    for layer in range(layers):
-        path = f"{anatomy.layers}.{layer}.{projection}"
-        candidates = stored[_bare(f"{path}.weight")]
-        if len(candidates) != 1:
-            what = f"several, {' and '.join(each.key for each in candidates)}" if candidates else "none"
-            raise ModelError(
-                f"one tensor should be the weight of {path} in the files of {name}, and there is {what}; "
-                "download the model again, or save the whole of it with save_pretrained"
-            )
-        tensor = candidates[0]
-        beside = [key for key in tensors if key.startswith(tensor.key) and key != tensor.key]
-        if beside:
-            raise UnsupportedModelError(
-                f"{name} has quantized weights ({beside[0]} beside {tensor.key}); get the original weights in bfloat16"
-            )
-        if tensor.shape != shape:
-            raise ModelError(
-                f"{tensor.key} of {name} is {tensor.shape}, and config.json asks for {shape}; download it again"
-            )
-        found.append(tensor)
-    return tuple(found)
+    keys = sorted(tensors)
+    paths = (f"{anatomy.layers}.{layer}.{projection}.weight" for layer in range(layers))
+    return tuple(_one(name, keys, stored, path, shape) for path in paths)
+
+
+def _one(
+    name: str,
+    keys: Sequence[str],
+    stored: Mapping[str, list[StoredTensor]],
+    path: str,
+    shape: tuple[int, ...],
+) -> StoredTensor:
+    """The one tensor that is the parameter at `path`, of that shape; `keys` are all names, sorted."""
+    candidates = stored.get(_bare(path), [])
+    if len(candidates) != 1:
+        what = f"several, {' and '.join(each.key for each in candidates)}" if candidates else "none"
+        raise ModelError(
+            f"one tensor should be the weight of {path.removesuffix('.weight')} in the files of {name}, and there is "
+            f"{what}; download the model again, or save the whole of it with save_pretrained"
+        )
+    tensor = candidates[0]
+    longer = takewhile(lambda key: key.startswith(tensor.key), islice(keys, bisect_right(keys, tensor.key), None))
+    beside = [key for key in longer if key != f"{tensor.key}_bias"]  # of a fused parameter, beside it
+    if beside:
+        raise UnsupportedModelError(
+            f"{name} has quantized weights ({beside[0]} beside {tensor.key}); get the original weights in bfloat16"
+        )
+    if tensor.shape != shape:
+        raise ModelError(
+            f"{tensor.key} of {name} is {tensor.shape}, and config.json asks for {shape}; download it again"
+        )
+    return tensor
 
 
 def _by_bare_name(tensors: dict[str, StoredTensor]) -> defaultdict[str, list[StoredTensor]]:
@@ -292,5 +385,5 @@ def _by_bare_name(tensors: dict[str, StoredTensor]) -> defaultdict[str, list[Sto
 
 def _bare(name: str) -> str:
     """A weight's name without the modules that only hold others."""
-    first, *rest = [_HEADS.get(part, part) for part in name.split(".") if part not in _CONTAINERS]
+    first, *rest = [_RENAMED.get(part, part) for part in name.split(".") if part not in _CONTAINERS]
     return ".".join((first, *rest))

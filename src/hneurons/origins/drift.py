@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -64,9 +64,10 @@ class Distances:
 
 @dataclass(frozen=True)
 class _Part:
-    """One projection of one layer as a model stores it: `rows` rows of `tensor` from `first` on.
+    """Neurons in one projection of one layer as a model stores them: `rows` rows of `tensor` from `first` on.
 
-    Each row is a neuron's weights where `by_row`, and each column where not.
+    Each row is a neuron's weights where `by_row`, and some of the columns where not. `neurons` are their numbers in the
+    layer.
     """
 
     name: str
@@ -74,6 +75,8 @@ class _Part:
     first: int
     rows: int
     by_row: bool
+    neurons: range
+    columns: slice
 
 
 def distances(base: StoredModel, tuned: StoredModel) -> Distances:
@@ -195,14 +198,14 @@ def _measure(
     _check_alike(base, tuned)
     projections: list[Projection] = ["up", "down"] if base.gate is None else ["up", "gate", "down"]
     order = [(projection, layer) for layer in range(base.n_layers) for projection in projections]
-    parts = [[_part(model, *each) for each in order] for model in (base, tuned)]
+    parts = [[part for each in order for part in _parts(model, *each)] for model in (base, tuned)]
     pool = ThreadPoolExecutor(min(WORKERS, 1 + torch.get_num_threads()))  # one more: some read while others compute
     try:
-        results = pool.map(partial(_compare, base.n_neurons), *parts)
-        found = list(track(results, "comparing weights", total=len(order)))
+        results = pool.map(_compare, *parts)
+        pieces = list(track(results, "comparing weights", total=len(parts[0])))
     finally:
         pool.shutdown(cancel_futures=True)
-    n = len(projections)
+    found, n = _by_layer(pieces, parts[0]), len(projections)
     distance = {p: np.stack([each for each, _ in found[i::n]]) for i, p in enumerate(projections)}
     same = {p: np.stack([each for _, each in found[i::n]]) for i, p in enumerate(projections)}
     if not any(each.any() for each in distance.values()):
@@ -217,6 +220,8 @@ def _measure(
 
 def _check_alike(base: StoredModel, tuned: StoredModel) -> None:
     def kind(model: StoredModel) -> str:
+        if model.layout is not None:
+            return f"{model.layout.phrase}, width {model.hidden_size:,}"
         gated = "gated" if model.gate is not None else "plain"
         return f"{model.n_layers} layers of {model.n_neurons:,} neurons, width {model.hidden_size:,}, {gated} FFN"
 
@@ -225,6 +230,11 @@ def _check_alike(base: StoredModel, tuned: StoredModel) -> None:
             f"{base.name} has {kind(base)}, and {tuned.name} {kind(tuned)}: neither can be tuned from the other; "
             "name the model that the other was tuned from"
         )
+    if base.layout is not None and base.layout.dense:
+        raise ModelError(
+            f"{base.name} has {base.layout.phrase}: drift ranks neurons among all others, which needs layers of one "
+            "width for now"
+        )
     if base.anatomy.conv1d != tuned.anatomy.conv1d:
         raise ModelError(
             f"{base.name} is a {base.anatomy.model_type} model and {tuned.name} a {tuned.anatomy.model_type} model, "
@@ -232,29 +242,36 @@ def _check_alike(base: StoredModel, tuned: StoredModel) -> None:
         )
 
 
-def _part(model: StoredModel, projection: Projection, layer: int) -> _Part:
-    stored = getattr(model, projection)[layer]
-    anatomy = model.anatomy
-    packed = () if anatomy.packed is None else anatomy.packed.split("_")
-    by_row = (projection == "down") == anatomy.conv1d
-    return _Part(
-        name=f"{stored.key} of {model.name}",
-        tensor=stored,
-        first=model.n_neurons * packed.index(projection) if projection in packed else 0,
-        rows=model.n_neurons if by_row else model.hidden_size,
-        by_row=by_row,
-    )
+def _parts(model: StoredModel, projection: Projection, layer: int) -> Iterator[_Part]:
+    for part in model.parts(projection, layer):
+        last = part.start + part.step * part.n_neurons
+        yield _Part(
+            name=f"{part.tensor.key} of {model.name}",
+            tensor=part.tensor,
+            first=part.start if part.by_row else 0,
+            rows=part.n_neurons if part.by_row else part.tensor.shape[0],
+            by_row=part.by_row,
+            neurons=range(part.first, part.first + part.n_neurons),
+            columns=slice(part.start, last, part.step),
+        )
 
 
-def _compare(
-    n_neurons: int, base: _Part, tuned: _Part
-) -> tuple[Float64[np.ndarray, " neurons"], Bool[np.ndarray, " neurons"]]:
+def _by_layer(
+    pieces: Sequence[tuple[Float64[np.ndarray, " _"], Bool[np.ndarray, " _"]]], parts: Sequence[_Part]
+) -> list[tuple[Float64[np.ndarray, " neurons"], Bool[np.ndarray, " neurons"]]]:
+    """One piece a projection of a layer: those of experts joined, which begin with the layer's first neuron."""
+    begins = [index for index, part in enumerate(parts) if part.neurons.start == 0]
+    spans = [slice(*each) for each in pairwise([*begins, len(parts)])]
+    return [(np.concatenate([d for d, _ in pieces[own]]), np.concatenate([s for _, s in pieces[own]])) for own in spans]
+
+
+def _compare(base: _Part, tuned: _Part) -> tuple[Float64[np.ndarray, " neurons"], Bool[np.ndarray, " neurons"]]:
     """Distances of one projection's neurons, and of which of them no weight differs."""
     columns = base.tensor.shape[1]
     rows = min(base.rows, max(1, PIECE // columns))
     pieces = [part.tensor.pieces(part.first, part.first + part.rows, rows) for part in (base, tuned)]
     room = torch.empty(3, rows, columns, dtype=torch.float64)  # taken once: fresh memory costs more than the products
-    sums = np.zeros((4, n_neurons))
+    sums = np.zeros((4, len(base.neurons) if base.by_row else columns))
     first = 0
     with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused below
         for x, y in zip(*pieces, strict=True):
@@ -265,19 +282,20 @@ def _compare(
             else:
                 sums += _products(some.numpy(), "ij,ij->j")
             first += len(x)
-    aa, bb, dd, ds = sums
+    aa, bb, dd, ds = sums if base.by_row else sums[:, base.columns]
     for part, squares in ((base, aa), (tuned, bb)):
         if not np.isfinite(squares).all():
+            neuron = part.neurons[int(np.argmin(np.isfinite(squares)))]
             raise ModelError(
-                f"a weight of neuron {int(np.argmin(np.isfinite(squares)))} in {part.name} is not a finite number; "
-                "the file is damaged, or training has diverged"
+                f"a weight of neuron {neuron} in {part.name} is not a finite number; the file is damaged, or "
+                "training has diverged"
             )
     empty = (aa == 0) != (bb == 0)
     if empty.any():
         neuron = int(np.argmax(empty))
         part = base if aa[neuron] == 0 else tuned
         raise ModelError(
-            f"neuron {neuron} has only zeros in {part.name}, so that its direction cannot be compared; "
+            f"neuron {part.neurons[neuron]} has only zeros in {part.name}, so that its direction cannot be compared; "
             "compare a model in which no neuron is switched off (an export with alpha 0 is one)"
         )
     a, b = np.sqrt(np.where(aa > 0, aa, 1.0)), np.sqrt(np.where(bb > 0, bb, 1.0))
@@ -301,8 +319,11 @@ def _z(distance: Float64[np.ndarray, "layers neurons"]) -> Float64[np.ndarray, "
 
 def _types(model: StoredModel) -> str:
     """The types that its projections are stored in."""
-    stored = {*model.down, *model.up, *(model.gate or ())}
-    return ", ".join(sorted({str(tensor.type).removeprefix("torch.") for tensor in stored}))
+    projections: list[Projection] = ["up", "down"] if model.gate is None else ["up", "gate", "down"]
+    stored = [
+        part.tensor.type for p in projections for layer in range(model.n_layers) for part in model.parts(p, layer)
+    ]
+    return ", ".join(sorted({str(kind).removeprefix("torch.") for kind in stored}))
 
 
 def _verdict(test: RankTest) -> str:

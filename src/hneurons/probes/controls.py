@@ -40,6 +40,7 @@ def random_neurons(
     *,
     draws: int = 20,
     layer_matched: bool = False,
+    absent: Int[np.ndarray, " absent"] | None = None,
     seed: int = 0,
 ) -> list[LogisticDetector]:
     """As many neurons as there are H-Neurons, drawn at random among the others, each draw fitted as `refit` says.
@@ -50,29 +51,37 @@ def random_neurons(
         hneurons: flat numbers of the H-Neurons.
         n_neurons: neurons of one layer.
         layer_matched: draw from every layer as many as it has H-Neurons, instead of from all layers alike.
+        absent: flat numbers at which there is no neuron; see `ModelFingerprint.absent`.
     """
     total = train.contributions.shape[1]
+    each = draw_neurons(hneurons, total, n_neurons, draws=draws, layer_matched=layer_matched, seed=seed, absent=absent)
     return [
         detect_by_neurons(f"random {i}", drawn, train, dev)
-        for i, drawn in enumerate(
-            track(
-                draw_neurons(hneurons, total, n_neurons, draws=draws, layer_matched=layer_matched, seed=seed),
-                "fitting random neurons",
-            )
-        )
+        for i, drawn in enumerate(track(each, "fitting random neurons"))
     ]
 
 
 def draw_neurons(
-    hneurons: Int[np.ndarray, " chosen"], total: int, n_neurons: int, *, draws: int, layer_matched: bool, seed: int
+    hneurons: Int[np.ndarray, " chosen"],
+    total: int,
+    n_neurons: int,
+    *,
+    draws: int,
+    layer_matched: bool,
+    seed: int,
+    absent: Int[np.ndarray, " absent"] | None = None,
 ) -> list[Int[np.ndarray, " chosen"]]:
     """Flat numbers of random neurons, none of them an H-Neuron; also the random sets for interventions.
+
+    They are drawn from the `total` numbers that there are, but for those of `absent`.
 
     Raises:
         ProbeError: too few other neurons to draw from.
     """
     random = np.random.default_rng(seed)
     others = np.setdiff1d(np.arange(total), hneurons)
+    if absent is not None:
+        others = np.setdiff1d(others, absent, assume_unique=True)
     if layer_matched:
         layers, counts = np.unique(np.asarray(hneurons) // n_neurons, return_counts=True)
         pools = [

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import safetensors
 from jaxtyping import Float, Float64, Int
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    ValidationError,
+    model_serializer,
+)
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
 
 from hneurons.errors import ProbeError, ProbeMismatchError
 from hneurons.files import atomic_path, read_json, write_json
 from hneurons.models.fingerprint import ModelFingerprint
+from hneurons.models.mixture import Expert
 from hneurons.probes.labels import Neuron, Scheme, neurons
 from hneurons.probes.solution import Intercept, Scale, Solution
 from hneurons.probes.solution import Path as SolutionPath
@@ -39,13 +46,22 @@ class Provenance(BaseModel):
 
 
 class WeightedNeuron(BaseModel):
-    """A neuron that the probe reads, and its weight on the raw contribution."""
+    """A neuron that the probe reads, and its weight on the raw contribution.
+
+    `expert` is that of a neuron of a mixture of experts, for people: `index` counts the neurons of all of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     layer: int
     index: int
     weight: float
+    expert: Expert | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_expert(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        found = dump(self)
+        return {name: value for name, value in found.items() if name != "expert" or value is not None}
 
 
 class ProbeCard(BaseModel):
@@ -97,7 +113,7 @@ class Probe:
     @property
     def per_mille(self) -> float:
         """H-Neurons per thousand neurons of the model."""
-        return 1000 * len(self.hneurons) / (self.card.model.n_layers * self.card.model.n_neurons)
+        return 1000 * len(self.hneurons) / self.card.model.neurons
 
     def score(
         self, contributions: Float[np.ndarray, "rows layers all"] | Float[np.ndarray, "rows chosen"]
@@ -249,6 +265,9 @@ def make_probe(
     total = model.n_layers * model.n_neurons
     if len(solution.indices) and int(solution.indices.max()) >= total:
         raise ProbeError(f"the solution reads neuron {solution.indices.max()}, and {model.name} has {total}")
+    absent = np.intersect1d(solution.indices, model.absent)
+    if len(absent):
+        raise ProbeError(f"the solution reads number {absent[0]}, where a narrower layer of {model.name} has no neuron")
     address = neurons(solution.indices, model.n_neurons)
     weights = [float(weight) for weight in solution.weights]
     card = ProbeCard(
@@ -263,7 +282,7 @@ def make_probe(
         other=other,
         positions=positions,
         neurons=tuple(
-            WeightedNeuron(layer=layer, index=index, weight=weight)
+            WeightedNeuron(layer=layer, index=index, weight=weight, expert=model.expert_of(layer, index))
             for (layer, index), weight in zip(address, weights, strict=True)
         ),
         violation=solution.violation,

@@ -54,7 +54,7 @@ def _found(probe: Probe) -> str:
         f"They are the H-Neurons of a sparse probe ({PAPER}): a logistic regression with an L1 penalty (C "
         f"{regular(card.C)}, rows {card.scheme}) that reads what every neuron contributed to an answer of the base "
         f"model's and predicts whether the answer is hallucinated. {counted(len(probe.hneurons), 'neuron')} of "
-        f"{card.model.n_layers * card.model.n_neurons:,} ({decimal(probe.per_mille, 2)} ‰) have a positive weight: "
+        f"{card.model.neurons:,} ({decimal(probe.per_mille, 2)} ‰) have a positive weight: "
         f"what they contribute is taken as a sign of hallucination. Fitted on {plain(card.provenance.date)} with "
         f"hneurons {plain(card.provenance.versions.get('hneurons', '?'))}."
     )

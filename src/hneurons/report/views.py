@@ -109,7 +109,7 @@ def lines(results: Results, eval_set: str) -> list[Line]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """An H-Neuron: `bar` is its weight as a share of the heaviest."""
+    """An H-Neuron: `bar` is its weight as a share of the heaviest; `expert` is empty in a dense layer."""
 
     layer: int
     index: int
@@ -117,6 +117,7 @@ class Chosen:
     bar: float
     selected: str
     range: str
+    expert: str = ""
 
 
 def hneurons(results: Results) -> list[Chosen]:
@@ -133,6 +134,7 @@ def hneurons(results: Results) -> list[Chosen]:
             f"[{decimal(100 * found[layer, index].low, 0)}, {decimal(100 * found[layer, index].high, 0)}]"
             if found
             else "",
+            results.model.expert(layer, index),
         )
         for (layer, index), weight in weights(results).items()
     ]

@@ -115,13 +115,20 @@ def fitted_detectors(run: Run) -> Fitted:
     fit, held = read_measured(run, "train", "fit"), read_measured(run, "train", "dev")
     train, dev = fit.answers, held.answers
     probe = Probe.load(run.probe)
-    n_neurons = probe.card.model.n_neurons
+    n_neurons, absent = probe.card.model.n_neurons, probe.card.model.absent
     hneurons = flat(probe.hneurons, n_neurons)
     sparse = replace(recalibrate(ProbeDetector(H_NEURONS, solution_of(probe)), dev), name=H_NEURONS)
     draws: dict[str, Sequence[Detector]] = {
-        RANDOM: random_neurons(hneurons, n_neurons, train, dev, draws=settings.n_random, seed=seed),
+        RANDOM: random_neurons(hneurons, n_neurons, train, dev, draws=settings.n_random, absent=absent, seed=seed),
         MATCHED: random_neurons(
-            hneurons, n_neurons, train, dev, draws=settings.n_layer_matched, layer_matched=True, seed=seed
+            hneurons,
+            n_neurons,
+            train,
+            dev,
+            draws=settings.n_layer_matched,
+            layer_matched=True,
+            absent=absent,
+            seed=seed,
         ),
         PERMUTED: _permuted(run, n_neurons, fit, dev, run.config.probe.scheme),
     }

@@ -124,7 +124,7 @@ def write_results(run: Run) -> Results:
             C=probe.card.C,
             n_nonzero=len(probe.neurons),
             n_hneurons=len(chosen),
-            n_neurons=fingerprint.n_layers * fingerprint.n_neurons,
+            n_neurons=fingerprint.neurons,
             per_mille=probe.per_mille,
             neurons=tuple(neuron for _, neuron in chosen),
             weights=tuple(float(weight) for weight, _ in chosen),

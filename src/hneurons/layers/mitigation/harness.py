@@ -107,6 +107,6 @@ def counting(model: LanguageModel) -> Iterator[Counted]:
         count.unembedding += args[0].numel() // args[0].shape[-1]
 
     with ExitStack() as hooks:
-        hooks.callback(attach(model, "neurons", 0, layers).remove)
+        hooks.callback(attach(model, "residual", 0, layers).remove)
         hooks.callback(model.hf.get_output_embeddings().register_forward_pre_hook(unembedding).remove)
         yield count

@@ -104,9 +104,10 @@ def _sets(work: LayersWork, *, layer_matched: bool) -> list[tuple[Neuron, ...]]:
     width = work.model.n_neurons
     drawn = draw_neurons(
         flat(work.probe.hneurons, width),
-        work.model.neurons,
+        work.model.n_layers * width,
         width,
         draws=RANDOM_SETS,
+        absent=work.probe.card.model.absent,
         layer_matched=layer_matched,
         seed=work.settings.seed,
     )

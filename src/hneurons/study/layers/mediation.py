@@ -135,9 +135,10 @@ def _draws(work: LayersWork) -> tuple[list[tuple[Neuron, ...]], dict[str, str]]:
     try:
         drawn = draw_neurons(
             flat(neurons, model.n_neurons),
-            model.neurons,
+            model.n_layers * model.n_neurons,
             model.n_neurons,
             draws=DRAWS,
+            absent=work.probe.card.model.absent,
             layer_matched=True,
             seed=work.settings.seed,
         )
