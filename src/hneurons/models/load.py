@@ -58,8 +58,8 @@ def load(
 
     Raises:
         ModelNotFoundError: there is no such model, or it cannot be reached.
-        UnsupportedModelError: quantized in a way that is not read (of a mixture of experts: in any), encoder-decoder, or
-            an unknown architecture.
+        UnsupportedModelError: quantized in a way that is not read (of a mixture of experts: in any), encoder-decoder,
+            or an unknown architecture.
         AnatomyMismatchError: the architecture is known, but its neurons are not where they should be.
         ModelError: files are missing, damaged or incomplete, or an argument makes no sense.
     """
@@ -71,7 +71,8 @@ def load(
     anatomy = find_row(source.name, config)
     if kind is not None and anatomy.mixture is not None:
         raise UnsupportedModelError(
-            f"{source.name} is a mixture of experts, whose fused experts no library quantizes; leave quantize={kind!r} out"
+            f"{source.name} is a mixture of experts, whose fused experts no library quantizes; "
+            f"leave quantize={kind!r} out"
         )
     settings = _quantization(source, config, anatomy, dtype, kind)
     check_weight_files(source)
