@@ -45,7 +45,8 @@ def main() -> None:
         print(f"[{place}/{len(JOBS)}] {job.key}", end=" ", flush=True)
         outcomes.append(outcome := one(job, folder, args, chosen))
         print({"done": "", "failed": "FAILED: ", "skipped": "skipped: "}[outcome.status] + said(outcome), flush=True)
-    write_text(args.out, results(outcomes, shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])))
+    call = shlex.join(["python", "benchmarks/run.py", *sys.argv[1:]])
+    write_text(args.out, results(outcomes, call, quick=args.quick))
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     print(f"{args.out}: {sum(o.status == 'done' for o in outcomes)} of {len(JOBS)} measured, {len(failed)} failed")
     if failed:

@@ -83,13 +83,13 @@ def test_failures_are_told_and_the_rest_still_runs(
     assert r"| Fails | `fails.py` | failed | no disk \| left (work/full/fails.log) |" in page
     assert "| Silent | `silent.py` | failed | it wrote no figures that can be read" in page
     assert "| Judged | `works.py` | skipped | it needs answers that people judged" in page
-    assert "| a value | nothing | at least 2 | 3× | yes |" in page
+    assert "| a value | nothing | at least 2 | 3.00× | yes |" in page
     assert "python benchmarks/works.py --value 3" in page
     assert "1 of 4 measured, 2 failed" in capsys.readouterr().out
 
     file = folder / "work" / "full" / "works.json"
     before = file.stat().st_mtime_ns
-    assert "| a value | nothing | at least 2 | 3× | yes |" in call(monkeypatch)
+    assert "| a value | nothing | at least 2 | 3.00× | yes |" in call(monkeypatch)
     assert file.stat().st_mtime_ns == before  # kept
     call(monkeypatch, "--fresh", "--only", "fails")
     assert file.stat().st_mtime_ns == before  # not asked for

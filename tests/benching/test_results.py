@@ -52,6 +52,8 @@ def test_figures_are_shown_with_goal_interval_and_whether_it_is_met() -> None:
     assert "| packages | torch 2.13.0, numpy 2.4 |" in page
     assert "| `python benchmarks/x.py --a 1` | 2026-01-31 | 1 | 61 | 26% |" in page
     assert "more than one machine" not in page
+    assert "small settings" not in page
+    assert "small settings" in results([], "python benchmarks/run.py --quick", quick=True)
 
 
 def test_every_table_has_as_many_cells_in_each_row() -> None:
