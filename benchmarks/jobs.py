@@ -79,6 +79,9 @@ JOBS = (
         "Reading position, scheme and scale of the probe", "settings", "RUN", "RUN", 3, needs="run",
     ),
     Job(
+        "Quantized weights: contributions and probe", "quantized", "RUN", "RUN --limit 20", 4, needs="run",
+    ),
+    Job(
         "Rules against people and against language models", "agreement", "DATA", "DATA", 2, needs="data",
     ),
     *(

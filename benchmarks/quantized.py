@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 import hneurons
+from figures import Figure, add_json, save
 from hneurons.contributions import Item, Recording, collect
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.quantized import KINDS
@@ -42,13 +43,27 @@ def main() -> None:
     print(f"{len(items)} answers of {name}, {labels.mean():.0%} hallucinated, {settings.name} in {plain.dtype}")
     print("kind              difference   rank correlation   AUROC")
     print(f"{'as it is':16}  {0:10.4f}   {1:16.4f}   {auroc(probe, expected, labels):.4f}")
+    figures = []
     for kind in KINDS:
         model = hneurons.load(settings.name, **{**settings.arguments, "quantize": kind})
         found = recorded(model, items, run.config.recording, kind)
         flat = [(a.ravel(), b.ravel()) for a, b in zip(found, expected, strict=True)]
         away = np.median([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in flat])
         ranks = np.median([spearmanr(a, b).statistic for a, b in flat[:100]])
-        print(f"{kind:16}  {away:10.4f}   {ranks:16.4f}   {auroc(probe, found, labels):.4f}")
+        print(f"{kind:16}  {away:10.4f}   {ranks:16.4f}   {auroc(probe, found, labels):.4f}", flush=True)
+        shown = {"against": f"{settings.name} in {str(plain.dtype).removeprefix('torch.')}", "unit": ""}
+        shown["settings"] = {"model": settings.name, "set": name, "answers": len(items)}
+        note = f"rank correlation over neurons {ranks:.4f}"
+        figures += [
+            Figure(what=f"{kind}: relative difference of contributions", value=away, note=note, **shown),
+            Figure(
+                what=f"{kind}: AUROC of the run's probe",
+                value=auroc(probe, found, labels),
+                note=f"as it is {auroc(probe, expected, labels):.4f}",
+                **shown,
+            ),
+        ]
+    save(args.json, figures)
 
 
 def recorded(model: LanguageModel, items: list[Item], recording: Recording, what: str) -> np.ndarray:
@@ -65,6 +80,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="a finished run, which is only read")
     parser.add_argument("--set", help="one of its sets; the first that it evaluates on, if left out")
     parser.add_argument("--limit", type=int, default=400, help="at most so many answers")
+    add_json(parser)
     return parser.parse_args()
 
 

@@ -45,8 +45,8 @@ class Outcome(Record):
 
 
 QUICK = """
-**These are the small settings of a try. They say that the scripts run, and nothing of speed: models are tiny, whatever a
-heading says, and what needs a GPU ran on the CPU where there is none.**
+**These are the small settings of a try. They say that the scripts run, and nothing of speed: models are tiny, whatever
+a heading says, and what needs a GPU ran on the CPU where there is none.**
 """
 
 
@@ -55,11 +55,8 @@ def results(outcomes: Sequence[Outcome], call: str, *, quick: bool = False) -> s
     done = [outcome for outcome in outcomes if outcome.status == "done"]
     goals = [figure.met for outcome in done if outcome.findings for figure in outcome.findings.figures]
     n_goals, n_met = sum(met is not None for met in goals), sum(met is True for met in goals)
-    parts = [
-        INTRODUCTION,
-        *[QUICK][:quick],
-        f"{len(goals)} figures, {n_goals} with a goal, of which {n_met} are met.\n",
-    ]
+    counted = f"{len(goals)} figures, {n_goals} with a goal, of which {n_met} are met.\n"
+    parts = [INTRODUCTION, *[QUICK][:quick], counted]
     parts += [_script(outcome) for outcome in done]
     left = [outcome for outcome in outcomes if outcome.status != "done"]
     if left:
