@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Needs = Literal["", "run", "data", "gpu", "ray"]
+Needs = Literal["", "run", "data", "gpu", "ray", "serve"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Job:
         full: arguments for figures to be read.
         quick: arguments for a try.
         minutes: about how long `full` takes on two cores; ten minutes and four times as long is too long.
-        needs: "run" and "data" stand for `RUN` and `DATA` in its arguments; "gpu", "ray": skipped without.
+        needs: "run" and "data" stand for `RUN` and `DATA` in its arguments; "gpu", "ray", "serve": skipped without.
         name: of its files, where a script has more than one job; else that of the script.
     """
 
@@ -70,6 +70,10 @@ JOBS = (
     ),
     Job(
         "Keeping freed memory", "memory", "--passes 16 --repeats 5", "--quick", 2,
+    ),
+    Job(
+        "Sampling from a server", "serving", "--limit 16 --samples 2 --contexts 8 --repeats 3",
+        "--limit 4 --samples 2 --contexts 2 --repeats 1", 4, needs="serve",
     ),
     Job(
         "An exported model in plain transformers", "export", "RUN --alphas 0 0.5 1.5 2 3",

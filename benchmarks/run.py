@@ -26,6 +26,7 @@ from figures import Findings, read
 from hneurons.files import read_json, write_json, write_text
 from jobs import JOBS, Job, scripts
 from results import Outcome, results
+from server import MISSING, can_serve
 from watching import watched
 
 HERE = Path(__file__).resolve().parent
@@ -119,6 +120,8 @@ def lacking(job: Job, args: argparse.Namespace) -> str:
         return "there is no GPU here"
     if job.needs == "ray" and importlib.util.find_spec("ray") is None:
         return "Ray is not installed: pip install 'hneurons[ray]'"
+    if job.needs == "serve" and not can_serve():
+        return MISSING
     return ""
 
 

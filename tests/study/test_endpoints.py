@@ -161,6 +161,35 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
 
 
 @pytest.mark.slow
+def test_sampling_that_is_stopped_goes_on_where_it_was(
+    local: Run, answering: Callable[[Any], Any], acts: ModuleType, server: Any, tmp_path: Path
+) -> None:
+    """Parts that were whole are kept, the others are asked for again, and every byte is as if nothing had happened."""
+    write_json(tmp_path / "small.json", {**TINY, "batch_size": 8, "endpoints": endpoints(server, "sample")})
+    made = make_config(tmp_path / "small.json")
+    server.script = answering
+    whole = begin(tmp_path / "whole", made, local)
+    run_stages(whole, until="sample")
+    asked = len(server.seen)
+    server.seen.clear()
+    stopped = begin(tmp_path / "stopped", made, local)
+    server.script = lambda seen: answering(seen) if len(server.seen) <= 60 else acts.fails(401, "no longer")
+    with pytest.raises(EndpointError, match="no longer"):
+        run_stages(stopped, until="sample")
+    kept = {file: file.stat().st_mtime_ns for file in stopped.path.glob("responses/**/*.parquet")}
+    assert 0 < len(kept) < 7
+    server.seen.clear()
+    server.script = answering
+    run_stages(stopped, until="sample")
+    assert len(server.seen) < asked
+    assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
+    files = {file.relative_to(whole.path) for file in whole.path.glob("responses/**/*") if file.is_file()}
+    assert files == {f.relative_to(stopped.path) for f in stopped.path.glob("responses/**/*") if f.is_file()}
+    assert len(files) == 2 * (5 + 2)
+    assert all((stopped.path / file).read_bytes() == (whole.path / file).read_bytes() for file in files)
+
+
+@pytest.mark.slow
 def test_failures_are_left_out_and_counted(
     local: Run, answering: Callable[[Any], Any], acts: ModuleType, server: Any, tmp_path: Path
 ) -> None:
