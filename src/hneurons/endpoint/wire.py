@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,6 +72,7 @@ class Wire:
             base_url=self.settings.url,
             max_retries=0,
             timeout=self.settings.timeout,
+            http_client=openai.DefaultAsyncHttpxClient(verify=_certificates()),
         )
 
     async def send(self, client: openai.AsyncOpenAI, request: Request) -> Completion:
@@ -183,6 +186,14 @@ class Wire:
         if key := self.settings.key():
             line = line.replace(key, "[key]")
         return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Those that httpx trusts; to read them takes longer than many a request."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
