@@ -72,12 +72,12 @@ def test_a_server_that_is_busy_is_asked_less_at_a_time(server: Any, acts: Module
             flying += 1
             if place <= 16:
                 most["before"] = max(most["before"], flying)
-            if place > 90:
+            if place > 52:
                 most["busy"] = max(most["busy"], flying)
-        threading.Event().wait(0.02)
+        threading.Event().wait(0.01)
         with lock:
             flying -= 1
-        return acts.fails(status) if 16 < place <= 90 else acts.says(GOOD)
+        return acts.fails(status) if 16 < place <= 60 else acts.says(GOOD)
 
     server.script = script
     endpoint = connect(server, concurrency=16, attempts=40)
