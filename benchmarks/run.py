@@ -95,6 +95,8 @@ def one(job: Job, folder: Path, args: argparse.Namespace, chosen: bool) -> Outco
             return Outcome(**shown, status="failed", reason=f"{taken.problem} ({log})", seconds=taken.seconds)
         write_json(own.with_suffix(".took.json"), {"seconds": taken.seconds, "others": taken.others})
     found = finished(own, arguments)
+    if not chosen and found is None:
+        return Outcome(**shown, status="skipped", reason="not asked for, and run before with other arguments")
     if found is None or not found.figures:
         return Outcome(**shown, status="failed", reason=f"it wrote no figures that can be read ({log})")
     return Outcome(**shown, status="done", findings=found, **read_json(own.with_suffix(".took.json")))
