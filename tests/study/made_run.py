@@ -7,7 +7,6 @@ fits and evaluates one that was made, and prints by how many bytes the peak memo
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,14 +118,17 @@ def fit_and_evaluate(run: Run) -> None:
     evaluate(run, model)
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _memory(field: str) -> int:
+    """Bytes of this process: VmRSS now, or VmHWM at most since the mark was reset (proc(5))."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 if __name__ == "__main__":
     from hneurons.probes.solver import warm_up
 
     warm_up()
-    before = _peak()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew; that of the parent would count else
+    before = _memory("VmRSS")
     fit_and_evaluate(Run.open(Path(sys.argv[1])))
-    sys.stdout.write(f"{_peak() - before}\n")
+    sys.stdout.write(f"{_memory('VmHWM') - before}\n")
