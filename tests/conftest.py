@@ -8,6 +8,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# One thread each, whether or not other processes test beside this one: models are tiny, and sums must not change.
+os.environ.update({f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")})
 
 import jaxtyping
 
@@ -23,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 from tests.endpoint import server as local_server
+from tests.sharing import processes
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
@@ -139,6 +142,16 @@ MOE: dict[str, dict[str, object]] = {
     "deepseek_v3": DEEPSEEK | {"first_k_dense_replace": 1, "n_group": 2, "topk_group": 1, "n_shared_experts": 1},
 }
 """Tiny configuration of every architecture with experts, as `TINY`; some mix dense layers in, wider or narrower."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return processes(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes take files in the order of collection: those that take longest first, so that none is left for last."""
+    items.sort(key=lambda item: "tests/study/" not in item.nodeid)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

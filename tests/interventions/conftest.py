@@ -9,6 +9,7 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+from tests.hooks import n_hooks
 from tests.interventions.naive_gate import WEIGHTS
 from torch import Tensor
 
@@ -64,7 +65,7 @@ def forward(model: LanguageModel, prompts: Sequence[Sequence[int]], side: str) -
 @pytest.fixture(scope="session")
 def hooks() -> Callable[[LanguageModel], int]:
     """`hooks(model)`: how many are attached to it."""
-    return lambda model: sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.hf.modules())
+    return n_hooks
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests.hooks import n_hooks
 
 from hneurons.contributions import Item
 from hneurons.models.language_model import LanguageModel
@@ -123,8 +124,7 @@ def logits(model: LanguageModel, **settings: Any) -> torch.Tensor:
 
 
 def untouched(model: LanguageModel) -> bool:
-    hooks = sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.hf.modules())
-    return hooks == 0 and "forward" not in vars(model.hf)
+    return n_hooks(model) == 0 and "forward" not in vars(model.hf)
 
 
 def worst(found: torch.Tensor, naives: Sequence[Naive], side: str = "left") -> float:

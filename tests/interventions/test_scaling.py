@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.hooks import n_hooks
 
 from hneurons.contributions import Item, Recording, collect
 from hneurons.errors import InterventionError, ModelError
@@ -32,10 +33,6 @@ def edited(model: LanguageModel, neurons: list[tuple[int, int]], alpha: float) -
     return copied
 
 
-def hooks(model: LanguageModel) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.hf.modules())
-
-
 def test_scaling_equals_edited_weights_in_every_family(
     tiny_family: str, tiny_model: Callable[..., LanguageModel]
 ) -> None:
@@ -57,7 +54,7 @@ def check_against_edited_weights(model: LanguageModel, alpha: float) -> None:
     assert (scaled - other).abs().max() > 1e-4 * size  # the neurons next to them are others
     assert (scaled - plain).abs().max() > 1e-4 * size
     assert torch.equal(logits(model), plain)
-    assert hooks(model) == 0
+    assert n_hooks(model) == 0
 
 
 def test_the_model_is_restored_after_an_exception(tiny_llama: LanguageModel) -> None:
@@ -73,7 +70,7 @@ def test_the_model_is_restored_after_an_exception(tiny_llama: LanguageModel) -> 
     with pytest.raises(KeyError):
         interrupted()
     assert torch.equal(logits(tiny_llama), plain)
-    assert hooks(tiny_llama) == 0
+    assert n_hooks(tiny_llama) == 0
 
 
 def test_blocks_nest_and_their_factors_multiply(tiny_llama: LanguageModel) -> None:
@@ -91,7 +88,7 @@ def test_alpha_one_and_no_neurons_do_nothing(tiny_llama: LanguageModel) -> None:
     plain = logits(tiny_llama)
     for neurons, alpha in ((NEURONS, 1.0), ([], 0.0)):
         with scale(tiny_llama, neurons, alpha):
-            assert hooks(tiny_llama) == 0
+            assert n_hooks(tiny_llama) == 0
             assert torch.equal(logits(tiny_llama), plain)
 
 
@@ -122,7 +119,7 @@ def test_bfloat16_keeps_its_type(tiny_llama: LanguageModel) -> None:
 def test_neurons_that_do_not_exist_are_refused(neuron: tuple[int, int], tiny_llama: LanguageModel) -> None:
     with pytest.raises(ModelError, match="has no neuron"), scale(tiny_llama, [(0, 0), neuron], 0.5):
         pass
-    assert hooks(tiny_llama) == 0
+    assert n_hooks(tiny_llama) == 0
 
 
 @pytest.mark.parametrize("alpha", [-0.1, float("nan"), float("inf")])

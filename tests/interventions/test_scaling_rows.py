@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from tests.hooks import n_hooks
 
 import hneurons
 from hneurons.errors import InterventionError, ModelError, ResponseError
@@ -165,8 +166,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(tiny_llama: LanguageM
     bad = [Scaling(NEURONS, 2.0), Scaling(((9, 0),), 2.0)]
     with pytest.raises(ModelError, match="has no neuron"), scale_rows(tiny_llama, bad):
         pass
-    modules = list(tiny_llama.hf.modules())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    assert n_hooks(tiny_llama) == 0
     assert tiny_llama.rows is None
 
 

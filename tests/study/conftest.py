@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sharing import made_once
 
 from hneurons.files import write_json
 from hneurons.study.config import make_config
@@ -39,9 +40,11 @@ def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Run:
     """The small study, finished. Look, do not write."""
-    run = Run.start(tmp_path_factory.mktemp("runs") / "small", make_config(small_config))
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ONE_DAY.items():
-            patch.setenv(name, value)
-        run_stages(run)
-    return run
+
+    def make(path: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ONE_DAY.items():
+                patch.setenv(name, value)
+            run_stages(Run.start(path, make_config(small_config)))
+
+    return Run.open(made_once(tmp_path_factory, "small", make))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.hooks import n_hooks
 
 import hneurons
 from hneurons.errors import ModelError, ResponseError
@@ -92,13 +93,8 @@ def test_positions_at_the_tokens_and_of_each_answer(tiny_model: Callable[..., La
 
 def test_hooks_are_gone_afterwards(tiny_model: Callable[..., LanguageModel]) -> None:
     model = tiny_model("opt")
-
-    def hooks() -> int:
-        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.hf.modules())
-
-    before = hooks()
     collect_states(model, ANSWERED)
-    assert hooks() == before
+    assert n_hooks(model) == 0
 
 
 def test_bfloat16_is_averaged_in_float32(tiny_directory: Callable[..., Any]) -> None:
