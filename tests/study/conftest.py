@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ ONE_DAY = {"SOURCE_DATE_EPOCH": "1767225600"}
 """Artifacts carry a date: set, runs on either side of midnight are equal."""
 
 
+@contextmanager
+def one_day() -> Iterator[None]:
+    """What is made in the block is of that day."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ONE_DAY.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The configuration file of the small study."""
@@ -42,9 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_config: Path) -> Ru
     """The small study, finished. Look, do not write."""
 
     def make(path: Path) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in ONE_DAY.items():
-                patch.setenv(name, value)
+        with one_day():
             run_stages(Run.start(path, make_config(small_config)))
 
     return Run.open(made_once(tmp_path_factory, "small", make))

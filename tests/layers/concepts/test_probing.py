@@ -32,7 +32,7 @@ def dev() -> Asked:
 
 
 @pytest.fixture(scope="module")
-def test() -> Asked:
+def held_out() -> Asked:
     return asked(planted(160, 2, name="test"))
 
 
@@ -48,10 +48,10 @@ def test_labels_are_what_they_say(fit: Asked) -> None:
     assert labels(fit.answers, "uncertainty", median).mean() == 0.5
 
 
-def test_a_control_label_belongs_to_its_type(fit: Asked, test: Asked) -> None:
+def test_a_control_label_belongs_to_its_type(fit: Asked, held_out: Asked) -> None:
     for draw in range(3):
         by_type: dict[str, set[bool]] = {}
-        for part in (fit, test):
+        for part in (fit, held_out):
             for each, label in zip(part.types, control_labels(part.types, 0, draw), strict=True):
                 by_type.setdefault(each, set()).add(bool(label))
         assert all(len(found) == 1 for found in by_type.values())  # also across the sets
@@ -66,10 +66,10 @@ def test_a_control_label_belongs_to_its_type(fit: Asked, test: Asked) -> None:
     assert any(len(found) == 2 for found in mixed.values())
 
 
-def test_readings_are_those_of_scikit_learn(directions: Directions, fit: Asked, test: Asked) -> None:
-    found = {(each.concept, each.how): each for each in read_layer(directions, PLANTED, fit, [test], boot)}
-    truth = ~test.answers.hallucinated
-    X, X_test = (part.states[:, PLANTED].astype(np.float64) for part in (fit, test))
+def test_readings_are_those_of_scikit_learn(directions: Directions, fit: Asked, held_out: Asked) -> None:
+    found = {(each.concept, each.how): each for each in read_layer(directions, PLANTED, fit, [held_out], boot)}
+    truth = ~held_out.answers.hallucinated
+    X, X_test = (part.states[:, PLANTED].astype(np.float64) for part in (fit, held_out))
     difference = X[~fit.answers.hallucinated].mean(axis=0) - X[fit.answers.hallucinated].mean(axis=0)
     middle = (X[~fit.answers.hallucinated].mean(axis=0) + X[fit.answers.hallucinated].mean(axis=0)) / 2
     means = found["factuality", "means"]
@@ -90,13 +90,13 @@ def test_readings_are_those_of_scikit_learn(directions: Directions, fit: Asked, 
 
 
 def test_selectivity_is_accuracy_less_the_control_tasks(
-    directions: Directions, fit: Asked, dev: Asked, test: Asked
+    directions: Directions, fit: Asked, dev: Asked, held_out: Asked
 ) -> None:
     for layer in (1, PLANTED):
-        found = {each.concept: each for each in selectivity(directions, layer, fit, dev, [test], boot, draws=4)}
+        found = {each.concept: each for each in selectivity(directions, layer, fit, dev, [held_out], boot, draws=4)}
         own = found["factuality"]
         C = directions.fitted("factuality", layer, "logistic").C
-        X, X_test = (part.states[:, layer].astype(np.float64) for part in (fit, test))
+        X, X_test = (part.states[:, layer].astype(np.float64) for part in (fit, held_out))
         mean, deviation = X.mean(axis=0), X.std(axis=0)
         reached = []
         for draw in range(4):
@@ -104,7 +104,7 @@ def test_selectivity_is_accuracy_less_the_control_tasks(
             if y.all() or not y.any():
                 continue
             model = LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit((X - mean) / deviation, y)
-            reached.append(model.score((X_test - mean) / deviation, control_labels(test.types, 0, draw)))
+            reached.append(model.score((X_test - mean) / deviation, control_labels(held_out.types, 0, draw)))
         assert own.control.n == len(reached)
         assert own.control.mean == pytest.approx(np.mean(reached), abs=0.01)
         assert own.selectivity.value == pytest.approx(own.accuracy.value - own.control.mean)
@@ -113,11 +113,13 @@ def test_selectivity_is_accuracy_less_the_control_tasks(
         assert (own.selectivity.high < 0) if layer == 1 else (own.selectivity.low > 0.1), own
 
 
-def test_answers_of_unknown_types_are_left_out(directions: Directions, fit: Asked, dev: Asked, test: Asked) -> None:
+def test_answers_of_unknown_types_are_left_out(directions: Directions, fit: Asked, dev: Asked, held_out: Asked) -> None:
     half = Asked(
-        test.answers, test.kinds, tuple("new" if row % 4 == 0 else each for row, each in enumerate(test.types))
+        held_out.answers,
+        held_out.kinds,
+        tuple("new" if row % 4 == 0 else each for row, each in enumerate(held_out.types)),
     )
-    none = Asked(test.answers, test.kinds, ("new",) * len(test.types))
+    none = Asked(held_out.answers, held_out.kinds, ("new",) * len(held_out.types))
     every = selectivity(directions, 1, fit, dev, [half, none], boot, draws=2)
     some, nothing = (each for each in every if each.concept == "factuality")
     assert some.n == 120
@@ -127,29 +129,31 @@ def test_answers_of_unknown_types_are_left_out(directions: Directions, fit: Aske
     assert "trained on" in nothing.selectivity.reason
 
 
-def test_the_baseline_reads_the_question_alone(directions: Directions, fit: Asked, dev: Asked, test: Asked) -> None:
+def test_the_baseline_reads_the_question_alone(directions: Directions, fit: Asked, dev: Asked, held_out: Asked) -> None:
     best = {"factuality": PLANTED, "uncertainty": 0}
-    found = {each.concept: each for each in baseline(directions, best, fit, dev, [test], boot)}
+    found = {each.concept: each for each in baseline(directions, best, fit, dev, [held_out], boot)}
     assert 0.3 < found["factuality"].auroc.value < 0.7
     assert found["factuality"].gain.value > 0.3
     told = Asked(planted(240, 0), tuple("a" if each else "b" for each in fit.answers.hallucinated), fit.types)
     told_dev = Asked(dev.answers, tuple("a" if each else "b" for each in dev.answers.hallucinated), dev.types)
-    told_test = Asked(test.answers, tuple("a" if each else "b" for each in test.answers.hallucinated), test.types)
+    told_test = Asked(
+        held_out.answers, tuple("a" if each else "b" for each in held_out.answers.hallucinated), held_out.types
+    )
     given_away = baseline(directions, best, told, told_dev, [told_test], boot)[0]
     assert given_away.auroc.value == 1
     assert given_away.accuracy.value == 1
 
 
-def test_one_kind_has_a_reason(directions: Directions, fit: Asked, test: Asked) -> None:
-    rows = np.flatnonzero(test.answers.hallucinated)
-    alone = Asked(test.answers.take(rows), ("k",) * len(rows), ("t0",) * len(rows))
+def test_one_kind_has_a_reason(directions: Directions, fit: Asked, held_out: Asked) -> None:
+    rows = np.flatnonzero(held_out.answers.hallucinated)
+    alone = Asked(held_out.answers.take(rows), ("k",) * len(rows), ("t0",) * len(rows))
     found = read_layer(directions, PLANTED, fit, [alone], boot)[0]
     assert found.auroc.value is None
     assert found.auroc.reason == "all 80 answers are hallucinated"
     assert found.accuracy.value is not None
     assert found.permuted is None
     with pytest.raises(ProbeError, match="a kind and a type"):
-        Asked(test.answers, ("k",), ("t",))
+        Asked(held_out.answers, ("k",), ("t",))
 
 
 def test_helpers_against_loops() -> None:
