@@ -14,6 +14,7 @@ from tests.hooks import n_hooks
 from hneurons.contributions import Collected, Item, Recording, collect, record
 from hneurons.contributions import recording as recording_module
 from hneurons.errors import ModelError, ResponseError
+from hneurons.models import texts
 from hneurons.models.language_model import LanguageModel
 
 RECORDINGS = [
@@ -148,7 +149,7 @@ def test_a_model_without_logits_to_keep_gives_the_same(
     tiny_llama: LanguageModel, items: tuple[Item, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = collect(tiny_llama, items)
-    monkeypatch.setattr(recording_module, "_parameters", lambda model: {"input_ids", "position_ids"})
+    monkeypatch.setattr(texts, "_parameters", lambda model: {"input_ids", "position_ids"})
     found = collect(tiny_llama, items)
     assert [row.key for row in found.rows] == [row.key for row in expected.rows]
     for mine, theirs in zip(found.rows[:6], expected.rows[:6], strict=True):

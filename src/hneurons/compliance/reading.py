@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -13,6 +12,7 @@ from torch import Tensor
 from hneurons.compliance.turning import NeuronSet, turn
 from hneurons.errors import ModelError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import logits_of, longest_text, pad_texts
 from hneurons.questions.prompts import plain_ids
 
 LONGEST = 1024
@@ -41,7 +41,7 @@ class Loss:
 def passage_ids(passages: Sequence[str], model: LanguageModel) -> list[tuple[int, ...]]:
     """Passages as token ids, each with what begins a text in front, and none longer than `LONGEST` or than the model
     can read."""
-    longest = min(LONGEST, getattr(model.config, "max_position_embeddings", None) or LONGEST)
+    longest = min(LONGEST, longest_text(model) or LONGEST)
     return [tuple(plain_ids(passage, model.tokenizer)[:longest]) for passage in passages]
 
 
@@ -73,15 +73,9 @@ def read(
         ModelError: the logits are not numbers.
     """
     rows = [(number, ids, alpha) for number, ids in passages for alpha in alphas]
-    width = max(len(ids) for _, ids, _ in rows)
-    tokens = torch.full((len(rows), width), model.pad_id)
-    mask = torch.zeros_like(tokens)
-    for row, (_, ids, _) in enumerate(rows):  # padded on the right: causal attention never sees it
-        tokens[row, : len(ids)] = torch.tensor(ids)
-        mask[row, : len(ids)] = 1
-    arguments: dict[str, Any] = {"input_ids": tokens.to(model.device), "attention_mask": mask.to(model.device)}
+    texts = pad_texts([ids for _, ids, _ in rows], model.pad_id)
     with turn(model, chosen, [alpha for _, _, alpha in rows]) as count:
-        logits: Tensor = model.hf(**arguments, use_cache=False).logits
+        logits = logits_of(model, texts)
     found = []
     for row, (number, ids, alpha) in enumerate(rows):
         nll = float(negative_log_likelihoods(logits[row, : len(ids) - 1], torch.tensor(ids[1:])).sum())

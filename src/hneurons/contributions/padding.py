@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from hneurons.contributions.item import Item, Recording, read_positions
+from hneurons.models.texts import PaddedTexts, Side, pad_texts
 
-Side = Literal["left", "right"]
 
-
-@dataclass(frozen=True)
-class PaddedBatch:
-    """Teacher-forced input of a batch, and where it is read.
+@dataclass(frozen=True, eq=False)
+class PaddedBatch(PaddedTexts):
+    """Items as a batch, and where it is read.
 
     `reads` are flat positions (into batch x seq), padded to the longest list of the batch with the item's own first
     position and weight zero. `weights[b, 0]` averages the answer positions of item b and `weights[b, 1]` its other
@@ -27,9 +25,6 @@ class PaddedBatch:
     those predictions (into batch x columns), `targets` the answer tokens, `n_answer` how many each item has.
     """
 
-    input_ids: Int[Tensor, "batch seq"]
-    attention_mask: Int[Tensor, "batch seq"]
-    position_ids: Int[Tensor, "batch seq"]
     reads: Int[Tensor, "batch reads"]
     weights: Float[Tensor, "batch 2 reads"]
     with_other: Int[Tensor, " others"]
@@ -41,27 +36,17 @@ class PaddedBatch:
 
 
 def pad(items: Sequence[Item], recording: Recording, pad_id: int, side: Side = "right") -> PaddedBatch:
-    """Lay out `items` as one batch, padded with `pad_id` on `side`; all tensors on the CPU.
-
-    In a causal model padding on the right is invisible to every real token, so it is what we use; left padding gives
-    the same numbers in models that take their positions from `position_ids` or the attention mask.
-    """
+    """Lay out `items` as one batch, as `pad_texts` does; all tensors on the CPU."""
+    texts = pad_texts([item.prompt_ids + item.response_ids for item in items], pad_id, side)
     length = max(len(item) for item in items)
     offsets = [length - len(item) if side == "left" else 0 for item in items]
     positions = [read_positions(item, recording) for item in items]
     n_reads = max(len(read.answer) + len(read.other) for read in positions)
-    ids: list[list[int]] = []
-    mask: list[list[int]] = []
-    places: list[list[int]] = []
     reads: list[list[int]] = []
     weights: list[list[list[float]]] = []
     predicting: list[tuple[int, int]] = []
     targets: list[int] = []
     for b, (item, before, read) in enumerate(zip(items, offsets, positions, strict=True)):
-        after = length - len(item) - before
-        ids.append([pad_id] * before + [*item.prompt_ids, *item.response_ids] + [pad_id] * after)
-        mask.append([0] * before + [1] * len(item) + [0] * after)
-        places.append([0] * before + list(range(len(item))) + [0] * after)
         n_answer, n_other = len(read.answer), len(read.other)
         spare = n_reads - n_answer - n_other
         # spare reads repeat a real position: nothing that belongs to padding is ever touched
@@ -75,9 +60,9 @@ def pad(items: Sequence[Item], recording: Recording, pad_id: int, side: Side = "
     columns = sorted({column for _, column in predicting})
     place = {column: index for index, column in enumerate(columns)}
     return PaddedBatch(
-        input_ids=torch.tensor(ids),
-        attention_mask=torch.tensor(mask),
-        position_ids=torch.tensor(places),
+        input_ids=texts.input_ids,
+        attention_mask=texts.attention_mask,
+        position_ids=texts.position_ids,
         reads=torch.tensor(reads),
         weights=torch.tensor(weights, dtype=torch.float32),
         with_other=torch.tensor([b for b, read in enumerate(positions) if read.other], dtype=torch.long),

@@ -9,7 +9,6 @@ both are.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol, runtime_checkable
@@ -21,10 +20,11 @@ from torch import Tensor, nn
 
 from hneurons.contributions.item import Item, Recording
 from hneurons.contributions.mixture import MixtureStates, read_mixture
-from hneurons.contributions.padding import PaddedBatch, Side, pad
+from hneurons.contributions.padding import PaddedBatch, pad
 from hneurons.contributions.row import Row
 from hneurons.errors import ModelError, ResponseError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import Side, check_texts, logits_of
 
 LOGIT_SLAB = 1 << 22
 """Logits that are turned into log-probabilities at a time: 16 MiB in float32, however large the vocabulary."""
@@ -97,22 +97,8 @@ def record(
 
 
 def forward(model: LanguageModel, batch: PaddedBatch) -> Float[Tensor, "batch columns vocab"]:
-    """The model's own forward pass; logits of `batch.columns` only, and only these are computed where it can do so."""
-    parameters = _parameters(model)
-    arguments: dict[str, Any] = {
-        "input_ids": batch.input_ids.to(model.device),
-        "attention_mask": batch.attention_mask.to(model.device),
-        "use_cache": False,
-    }
-    if "position_ids" in parameters:
-        arguments["position_ids"] = batch.position_ids.to(model.device)
-    if "logits_to_keep" in parameters:
-        arguments["logits_to_keep"] = batch.columns.to(model.device)
-        logits: Tensor = model.hf(**arguments).logits
-    else:
-        logits = model.hf(**arguments).logits
-        logits = logits.index_select(1, batch.columns.to(logits.device))
-    return logits
+    """The model's own forward pass; logits of `batch.columns`, see `hneurons.models.texts.logits_of`."""
+    return logits_of(model, batch, batch.columns.tolist())
 
 
 def output_norms(output: Float[Tensor, "*positions hidden"], bias: Tensor | None) -> Float[Tensor, "*positions"]:
@@ -334,22 +320,5 @@ def check_items(model: LanguageModel, items: Sequence[Item]) -> None:
     Raises:
         ResponseError: no item, an item longer than the model can read, or token ids that the model does not have.
     """
-    if not items:
-        raise ResponseError("there is no item to record; give at least one")
-    limit = getattr(model.config, "max_position_embeddings", None)
-    vocabulary = model.hf.get_input_embeddings().num_embeddings
-    for item in items:
-        if limit is not None and len(item) > limit:
-            raise ResponseError(
-                f"item {item.key!r} has {len(item)} tokens and {model.name} reads at most {limit}; leave it out"
-            )
-        ids = item.prompt_ids + item.response_ids
-        if min(ids) < 0 or max(ids) >= vocabulary:
-            raise ResponseError(
-                f"item {item.key!r} has token ids outside the {vocabulary} of {model.name}; "
-                "record it with the model that generated it"
-            )
-
-
-def _parameters(model: LanguageModel) -> set[str]:
-    return set(inspect.signature(model.hf.forward).parameters)
+    texts = [item.prompt_ids + item.response_ids for item in items]
+    check_texts(model, texts, ResponseError, "item", [item.key for item in items])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from hneurons.interventions.positions import Positions, listed
 from hneurons.interventions.sites import Site, attach, by_row, check_layers, site_width
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.passes import watch
+from hneurons.models.texts import check_texts, logits_of, pad_texts
 from hneurons.responses.sampling import Prompt
 
 Asked = Sequence[Prompt] | Sequence[Sequence[int]]
@@ -149,9 +149,7 @@ def _read(
     take: Callable[[int, Tensor], None],
 ) -> None:
     """Forward a batch and hand the states (tokens, width) at `where` on, layer by layer, prompt after prompt."""
-    seq = max(map(len, ids))  # padded on the right, which no token of a causal model sees
-    tokens = torch.tensor([[*own, *[model.pad_id] * (seq - len(own))] for own in ids])
-    mask = torch.tensor([[1] * len(own) + [0] * (seq - len(own)) for own in ids])
+    texts, seq = pad_texts(ids, model.pad_id), max(map(len, ids))
     flat = torch.tensor([row * seq + position for row, own in enumerate(where) for position in own], dtype=torch.long)
 
     def reader(layer: int) -> Callable[[Tensor], None]:
@@ -166,17 +164,10 @@ def _read(
 
         return read
 
-    arguments = {
-        "input_ids": tokens.to(model.device),
-        "attention_mask": mask.to(model.device),
-        "position_ids": (mask.cumsum(dim=-1) - 1).to(model.device),
-        "logits_to_keep": 1,
-    }
-    known = inspect.signature(model.hf.forward).parameters
     with watch(model) as passes, ExitStack() as hooks:
         for layer in layers:
             hooks.callback(attach(model, site, layer, reader(layer)).remove)
-        model.hf(**{name: value for name, value in arguments.items() if name in known}, use_cache=False)
+        logits_of(model, texts, [seq - 1])  # of as few as may be: only the hooks are wanted
 
 
 def _layers(model: LanguageModel, site: Site, layers: Sequence[int] | None) -> list[int]:
@@ -186,20 +177,7 @@ def _layers(model: LanguageModel, site: Site, layers: Sequence[int] | None) -> l
 
 def _token_ids(model: LanguageModel, prompts: Asked) -> list[tuple[int, ...]]:
     ids = [tuple(each.token_ids if isinstance(each, Prompt) else each) for each in prompts]
-    if not ids:
-        raise InterventionError("there is no prompt to read; give at least one")
-    vocabulary = model.hf.get_input_embeddings().num_embeddings
-    longest = getattr(model.config, "max_position_embeddings", None)
-    for number, own in enumerate(ids):
-        if not own or min(own) < 0 or max(own) >= vocabulary:
-            raise InterventionError(
-                f"prompt {number} is empty or has token ids outside 0 to {vocabulary - 1}; "
-                f"tokenize it with the tokenizer of {model.name}"
-            )
-        if longest is not None and len(own) > longest:
-            raise InterventionError(
-                f"prompt {number} has {len(own)} tokens and {model.name} reads at most {longest}; shorten it"
-            )
+    check_texts(model, ids, InterventionError, "prompt")
     return ids
 
 

@@ -7,7 +7,6 @@ layer runs, and are dropped there: those of two layers are never in memory toget
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from hneurons.errors import ModelError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import logits_of, pad_texts
 
 EAGER = "eager"
 """The implementation that makes weights."""
@@ -86,19 +86,8 @@ def run(model: LanguageModel, ids: Sequence[Sequence[int]]) -> Float[Tensor, "ro
     Returns:
         Logits of the last column: of the longest texts, their last; of others, padding's.
     """
-    seq = max(map(len, ids))
-    mask = torch.tensor([[1] * len(own) + [0] * (seq - len(own)) for own in ids])
-    arguments = {
-        "input_ids": torch.tensor([[*own, *[model.pad_id] * (seq - len(own))] for own in ids]).to(model.device),
-        "attention_mask": mask.to(model.device),
-        "position_ids": (mask.cumsum(dim=-1) - 1).clamp(min=0).to(model.device),
-        "logits_to_keep": 1,
-    }
-    known = inspect.signature(model.hf.forward).parameters
     with torch.no_grad():
-        given = {name: value for name, value in arguments.items() if name in known}
-        logits: Tensor = model.hf(**given, use_cache=False).logits
-    return logits[:, -1]
+        return logits_of(model, pad_texts(ids, model.pad_id), [max(map(len, ids)) - 1])[:, 0]
 
 
 def check_alike(model: LanguageModel, ids: Sequence[int]) -> None:

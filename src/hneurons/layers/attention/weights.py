@@ -25,6 +25,7 @@ from hneurons.interventions.sites import check_layers
 from hneurons.layers.answered import SEGMENTS, Answered, Segment
 from hneurons.layers.attention.handing import Implementation, Reader, check_alike, handed, run
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import check_texts
 
 Attended = Segment | Literal["response"]
 """What a token stands for; "response": what was said before, the token at the position itself included."""
@@ -249,19 +250,9 @@ def _check_weights(
 
 
 def _check(model: LanguageModel, readings: Sequence[Reading]) -> None:
-    if not readings:
-        raise ResponseError("there is no text to read; give at least one")
-    vocabulary = model.hf.get_input_embeddings().num_embeddings
-    longest = getattr(model.config, "max_position_embeddings", None)
+    check_texts(model, [each.token_ids for each in readings], ResponseError)
     for number, each in enumerate(readings):
         ids, where = each.token_ids, each.positions
-        if not ids or min(ids) < 0 or max(ids) >= vocabulary:
-            raise ResponseError(
-                f"text {number} is empty or has token ids outside 0 to {vocabulary - 1}; "
-                f"tokenize it with the tokenizer of {model.name}"
-            )
-        if longest is not None and len(ids) > longest:
-            raise ResponseError(f"text {number} has {len(ids)} tokens and {model.name} reads at most {longest}")
         if len(each.segments) != len(ids) or not set(each.segments) <= set(ATTENDED):
             raise ResponseError(
                 f"text {number} has {len(ids)} tokens and {len(each.segments)} segments; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from hneurons.errors import InterventionError, ModelError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import check_texts, logits_at, pad_texts
 
 ROWS = 4096
 """Embeddings that are measured at a time."""
@@ -104,24 +104,9 @@ def last_logits(model: LanguageModel, inputs: Sequence[Input]) -> Float[Tensor, 
     Raises:
         ModelError: they are not finite.
     """
-    width = max(map(len, inputs))
-    tokens = torch.tensor([[*own.token_ids, *[model.pad_id] * (width - len(own))] for own in inputs])
-    mask = torch.tensor([[1] * len(own) + [0] * (width - len(own)) for own in inputs])
-    columns = sorted({len(own) - 1 for own in inputs})
-    place: Int64[Tensor, " inputs"] = torch.tensor([columns.index(len(own) - 1) for own in inputs])
-    known = inspect.signature(model.hf.forward).parameters
-    arguments = {
-        "input_ids": tokens,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(dim=-1) - 1),
-        "logits_to_keep": torch.tensor(columns),
-    }
-    arguments = {name: value.to(model.device) for name, value in arguments.items() if name in known}
+    texts = pad_texts([own.token_ids for own in inputs], model.pad_id)
     with noisy(model, inputs):
-        logits: Tensor = model.hf(**arguments, use_cache=False).logits
-    if "logits_to_keep" not in known:
-        logits = logits.index_select(1, torch.tensor(columns, device=logits.device))
-    found = logits[torch.arange(len(inputs), device=logits.device), place.to(logits.device)]
+        found = logits_at(model, texts, [(row, len(own) - 1) for row, own in enumerate(inputs)])
     if not bool(found.isfinite().all()):
         raise ModelError(
             f"{model.name} gives logits that are not finite in {model.dtype}; load it with dtype='float32'"
@@ -135,18 +120,8 @@ def check_inputs(model: LanguageModel, inputs: Sequence[Input]) -> None:
     Raises:
         InterventionError: no input, one that is empty, too long or of another vocabulary, or noise beyond its end.
     """
-    if not inputs:
-        raise InterventionError("there is no input to run; give at least one")
-    vocabulary = model.hf.get_input_embeddings().num_embeddings
-    longest = getattr(model.config, "max_position_embeddings", None)
+    check_texts(model, [own.token_ids for own in inputs], InterventionError, "input")
     for number, own in enumerate(inputs):
-        if not own.token_ids or min(own.token_ids) < 0 or max(own.token_ids) >= vocabulary:
-            raise InterventionError(
-                f"input {number} is empty or has token ids outside 0 to {vocabulary - 1}; "
-                f"tokenize it with the tokenizer of {model.name}"
-            )
-        if longest is not None and len(own) > longest:
-            raise InterventionError(f"input {number} has {len(own)} tokens and {model.name} reads at most {longest}")
         if own.noise is not None:
             check_positions(own.noise.positions, len(own), f"the noise of input {number}")
 

@@ -5,7 +5,6 @@ A depth counts these states: depth 0 is what enters layer 0, depth d is what lay
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from hneurons.errors import ModelError, ResponseError
 from hneurons.models.language_model import LanguageModel
+from hneurons.models.texts import check_texts, logits_at, pad_texts
 
 Hooks = Callable[[ExitStack], None]
 
@@ -47,8 +47,7 @@ class Batch:
         check(model, token_ids, positions)
         self._model = model
         self.seq = max(map(len, token_ids))
-        self._ids = torch.tensor([[*own, *[model.pad_id] * (self.seq - len(own))] for own in token_ids])
-        self._mask = torch.tensor([[1] * len(own) + [0] * (self.seq - len(own)) for own in token_ids])
+        self._texts = pad_texts(token_ids, model.pad_id)
         self._flat = torch.tensor([row * self.seq + at for row, own in enumerate(positions) for at in own])
         self.reads = len(self._flat)
         self._last = [(row, own[-1]) for row, own in enumerate(positions) if own]
@@ -61,9 +60,9 @@ class Batch:
             ModelError: the module does not hold one vector for each token of the batch, or values are not finite.
         """
         flat = states.detach().reshape(-1, states.shape[-1])
-        if len(flat) != self._ids.numel():
+        if len(flat) != (expected := self._texts.input_ids.numel()):
             raise ModelError(
-                f"{self._model.name} gives its layers {len(flat)} positions for a batch of {self._ids.numel()}; "
+                f"{self._model.name} gives its layers {len(flat)} positions for a batch of {expected}; "
                 "they cannot be matched to tokens"
             )
         taken = flat.index_select(0, self._flat.to(flat.device))
@@ -77,24 +76,9 @@ class Batch:
     @torch.no_grad()
     def forward(self, hooks: Hooks) -> Float[Tensor, "texts vocab"]:
         """Run the model with some hooks attached; its own logits at the last read position of each text."""
-        model = self._model
-        columns = sorted({column for _, column in self._last})
-        arguments: dict[str, Any] = {
-            "input_ids": self._ids.to(model.device),
-            "attention_mask": self._mask.to(model.device),
-            "position_ids": (self._mask.cumsum(dim=-1) - 1).clamp_min(0).to(model.device),
-            "logits_to_keep": torch.tensor(columns, device=model.device),
-        }
-        known = inspect.signature(model.hf.forward).parameters
         with ExitStack() as stack:
             hooks(stack)
-            given = {name: value for name, value in arguments.items() if name in known}
-            logits: Tensor = model.hf(**given, use_cache=False).logits
-        if "logits_to_keep" not in known:
-            logits = logits.index_select(1, torch.tensor(columns, device=logits.device))
-        place = {column: number for number, column in enumerate(columns)}
-        rows, found = [row for row, _ in self._last], [place[column] for _, column in self._last]
-        own = logits[torch.tensor(rows, device=logits.device), torch.tensor(found, device=logits.device)]
+            own = logits_at(self._model, self._texts, self._last)
         return own.to(torch.promote_types(own.dtype, torch.float32))
 
 
@@ -163,13 +147,8 @@ def check(model: LanguageModel, token_ids: Sequence[Sequence[int]], positions: S
         raise ResponseError(
             f"there are {len(token_ids)} texts and positions for {len(positions)}; give each text its positions"
         )
-    rows = model.hf.get_input_embeddings().num_embeddings
-    longest = getattr(model.config, "max_position_embeddings", None)
+    check_texts(model, token_ids, ResponseError)
     for number, (ids, own) in enumerate(zip(token_ids, positions, strict=True)):
-        if not len(ids) or min(ids) < 0 or max(ids) >= rows:
-            raise ResponseError(f"text {number} is empty or has token ids outside the {rows} of {model.name}")
-        if longest is not None and len(ids) > longest:
-            raise ResponseError(f"text {number} has {len(ids)} tokens and {model.name} reads at most {longest}")
         if list(own) != sorted(set(own)) or (own and not (own[0] >= 0 and own[-1] < len(ids))):
             raise ResponseError(
                 f"the positions of text {number} are {list(own)}; give ascending ones between 0 and {len(ids) - 1}"

@@ -16,6 +16,7 @@ from hneurons.layers.confidence.meaning import cluster
 from hneurons.layers.confidence.sampled import Drawn
 from hneurons.layers.confidence.surprise import surprise
 from hneurons.layers.confidence.truth import TruthTokens, p_true, swaps, truth_prompt
+from hneurons.models.texts import longest_text
 from hneurons.progress import track
 from hneurons.questions.loading import rank
 from hneurons.questions.question import Question
@@ -66,7 +67,7 @@ def ask_truth(work: LayersWork, places: Mapping[str, Sequence[int]], tokens: Tru
     items: list[Item] = []
     for name, chosen in places.items():
         items += _truth_items(work, name, chosen, tokens)
-    limit = getattr(work.model.config, "max_position_embeddings", None)
+    limit = longest_text(work.model)
     batches = plan_batches(
         [item for item in items if limit is None or len(item) <= limit],
         work.run.config.batch_tokens,
