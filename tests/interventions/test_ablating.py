@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hneurons.errors import InterventionError, ModelError
 from hneurons.interventions import Means, ablate, activations, mean_activations, scale
+from hneurons.interventions.sites import SITES
 from hneurons.models.language_model import LanguageModel
 
 NEURONS = [(0, 3), (1, 0), (1, 47), (0, 21)]
@@ -80,7 +81,29 @@ def test_an_ffn_without_output_is_one_without_weights(
         assert not close(ablated, logits(model, prompts), 1e-3)
 
 
-@pytest.mark.parametrize("site", ["neurons", "heads", "ffn", "residual"])
+def test_attention_without_output_is_one_without_weights_in_every_family(
+    tiny_family: str, tiny_model: Callable[..., LanguageModel], prompts: Prompts, logits: Logits
+) -> None:
+    """And scaled is one with scaled weights: the norm that follows in some families comes after it."""
+    model = tiny_model(tiny_family)
+    found = []
+    with ablate(model, "attention", [1]):
+        found.append(logits(model, prompts, "left"))
+    with scale(model, [1], 2.5, site="attention"):
+        found.append(logits(model, prompts, "left"))
+    for alpha, own in zip((0.0, 2.5), found, strict=True):
+        edited = LanguageModel(copy.deepcopy(model.hf), model.tokenizer, model.anatomy, name="edited")
+        for parameter in edited.attention_out(1).parameters():
+            parameter.data.mul_(alpha)
+        assert close(own, logits(edited, prompts, "left"))
+    with ablate(model, "attention", [0]):
+        assert not close(found[0], logits(model, prompts, "left"), 1e-3)
+    with ablate(model, "ffn", [1]):
+        assert not close(found[0], logits(model, prompts, "left"), 1e-3)
+    assert not close(found[0], found[1], 1e-3)
+
+
+@pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "falcon", "gemma2"])
 def test_the_mean_is_that_of_a_loop_over_tokens(
     family: str, site: Any, tiny_model: Callable[..., LanguageModel], prompts: Prompts
@@ -91,6 +114,7 @@ def test_the_mean_is_that_of_a_loop_over_tokens(
         "neurons": model.down(1),
         "ffn": model.down(1),
         "heads": model.attention_out(1),
+        "attention": model.attention_out(1),
         "residual": model.block(1),
     }[site]
 
@@ -204,7 +228,7 @@ def test_what_makes_no_sense_is_refused(
         (("residual", [(0, 1)]), {}, InterventionError, "does not name a layer"),
         (("heads", [1]), {}, InterventionError, r"give pairs \(layer, head\)"),
         (("neurons", [(0, 1.5)]), {}, InterventionError, r"give pairs \(layer, neuron\)"),
-        (("mlp", [1]), {}, InterventionError, "no site 'mlp'; choose one of neurons, ffn, heads, residual"),
+        (("mlp", [1]), {}, InterventionError, "no site 'mlp'; choose one of neurons, ffn, heads, attention, residual"),
         (("ffn", [1]), {"how": "noise"}, InterventionError, "choose zero, mean or resample"),
         (("ffn", [1]), {"how": "mean"}, InterventionError, "mean_activations makes"),
         (("ffn", [1]), {"how": "resample", "reference": means}, InterventionError, "activations makes"),

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from hneurons.errors import InterventionError, ModelError
 from hneurons.interventions import Activations, activations, patch
+from hneurons.interventions.sites import SITES
 from hneurons.models.language_model import LanguageModel
 
-SITES: list[Any] = ["neurons", "heads", "ffn", "residual"]
 OTHER = [(90, 91, 12, 40, 8, 200, 31), (61, 62, 63), (9, 9, 10, 44, 45)]
 Logits = Callable[..., list[Tensor]]
 Prompts = list[tuple[int, ...]]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hneurons.errors import InterventionError, ModelError
 from hneurons.interventions import ablate, activations, steer
+from hneurons.interventions.sites import SITES
 from hneurons.models.language_model import LanguageModel
 
 Logits = Callable[..., list[Tensor]]
@@ -58,7 +59,7 @@ def test_the_rest_of_the_model_by_hand(tiny_model: Callable[..., LanguageModel],
         assert not torch.allclose(model.hf(input_ids=ids).logits, expected, atol=1e-2)
 
 
-@pytest.mark.parametrize("site", ["neurons", "heads", "ffn", "residual"])
+@pytest.mark.parametrize("site", SITES)
 def test_the_vector_is_added_where_it_is_said(site: Any, tiny_llama: LanguageModel, prompts: Prompts) -> None:
     plain = activations(tiny_llama, prompts, site, [1]).values[1]
     direction = vector(plain.shape[1])

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from hneurons.interventions.patching import patch
 from hneurons.interventions.reference import activations
-from hneurons.interventions.sites import Site
+from hneurons.interventions.sites import SITES, Site
 from hneurons.layers.attention.weights import ATTENDED, Reading, attention_pattern, attention_shares
 from hneurons.layers.causality.attribution import attribute
 from hneurons.layers.causality.inputs import Input
-from hneurons.layers.causality.patching import SITES, Patch, PatchSite, Place, patched
+from hneurons.layers.causality.patching import Patch, Place, patched
 from hneurons.layers.tracking.lens import logit_lens
 from hneurons.models.language_model import LanguageModel
 
@@ -89,7 +89,7 @@ def deviation(name: str, found: Tensor, expected: Tensor) -> float:
     return worst
 
 
-def envoy(theirs: Any, family: str, site: PatchSite, layer: int) -> Any:
+def envoy(theirs: Any, family: str, site: Site, layer: int) -> Any:
     """nnsight's handle of the module at which a site lies; of heads and neurons it is the input that counts."""
     home = HOMES[family]
     block = home["blocks"](theirs)[layer]
@@ -99,7 +99,7 @@ def envoy(theirs: Any, family: str, site: PatchSite, layer: int) -> Any:
 
 
 @torch.no_grad()
-def nnsight_patched(theirs: Any, family: str, site: PatchSite, layer: int) -> Tensor:
+def nnsight_patched(theirs: Any, family: str, site: Site, layer: int) -> Tensor:
     """Logits of the corrupt prompt with the clean values of `site` at `PLACES`."""
     module = envoy(theirs, family, site, layer)
     clean, corrupt = torch.tensor([CLEAN]), torch.tensor([CORRUPT])
@@ -192,7 +192,7 @@ def test_attention_agrees(ours: LanguageModel, theirs: Any, family: str) -> None
 def test_attribution_agrees(ours: LanguageModel, theirs: Any, family: str) -> None:
     answers, found = (88, 201), {}
 
-    def take(site: PatchSite, layer: int, estimates: Tensor) -> None:
+    def take(site: Site, layer: int, estimates: Tensor) -> None:
         found[site, layer] = estimates[0].sum(dim=-1)
 
     attribute(ours, [Input(tuple(CORRUPT))], [Input(tuple(CLEAN))], [answers], take)

@@ -44,7 +44,7 @@ def ablate(
 
     Args:
         model: any loaded model.
-        site: "neurons", "heads", "ffn" or "residual".
+        site: which is turned.
         which: pairs (layer, neuron) or (layer, head); layers, of the sites that are whole vectors.
         how: what takes their place.
         reference: of `mean_activations` for "mean", of `activations` for "resample", with this site and these layers.

@@ -44,7 +44,7 @@ def scale(model: LanguageModel, neurons: Which, alpha: float, *, site: Site = "n
         model: any loaded model.
         neurons: pairs (layer, index); one that is named twice counts once.
         alpha: the factor, finite and not negative.
-        site: "neurons"; or another, whose parts `neurons` then are: pairs (layer, head) of "heads", layers of "ffn".
+        site: "neurons"; or another, whose parts `neurons` then are: pairs (layer, head) of "heads", else layers.
 
     Raises:
         ModelError: the model has no such neuron.

@@ -1,4 +1,4 @@
-"""Where a model can be read and turned: the four sites of a decoder layer, all as (rows, tokens, width)."""
+"""Where a model can be read and turned: the sites of a decoder layer, all as (rows, tokens, width)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from hneurons.models.language_model import LanguageModel
 from hneurons.models.passes import Pass, watch
 from hneurons.probes.labels import Neuron
 
-Site = Literal["neurons", "ffn", "heads", "residual"]
+Site = Literal["neurons", "ffn", "heads", "attention", "residual"]
 """What is turned in a layer.
 
 "neurons": the input of the down-projection; a layer with experts has many of these, and no such site as a whole: its
 neurons are scaled, and ablated to zero, but not read or replaced. "ffn": its output, bias included, before whatever
 follows it (the norm of Gemma 2 and 3 and OLMo 2, the multiplier of Granite); all experts together. "heads": the input
-of the attention's output projection, in which each head has its slice. "residual": the output of the decoder layer,
-that is, the residual stream after it.
+of the attention's output projection, in which each head has its slice. "attention": the output of that projection, bias
+included, before whatever follows it. "residual": the output of the decoder layer, the residual stream after it.
 """
+SITES: tuple[Site, ...] = get_args(Site)
 
 Which = Sequence[Neuron] | Sequence[int]
-"""Pairs (layer, neuron) or (layer, head); of "ffn" and "residual", which are whole vectors, layers."""
+"""Pairs (layer, neuron) or (layer, head); of the other sites, which are whole vectors, layers."""
 
 Edit = Callable[[Float[Tensor, "rows seq width"], Pass], Float[Tensor, "rows seq width"]]
 """Makes a new tensor of the states of one layer in one forward pass."""
@@ -44,11 +45,17 @@ def site_width(model: LanguageModel, site: Site) -> int:
         "neurons": model.n_neurons,
         "ffn": model.hidden_size,
         "heads": model.n_heads * model.head_size,
+        "attention": model.hidden_size,
         "residual": model.hidden_size,
     }
     if site not in widths:
-        raise InterventionError(f"there is no site {site!r}; choose one of {', '.join(get_args(Site))}")
+        raise InterventionError(f"there is no site {site!r}; choose one of {', '.join(SITES)}")
     return widths[site]
+
+
+def site_parts(model: LanguageModel, site: Site) -> int:
+    """Neurons or heads of a layer at `site`, each with as many numbers of the vector; 1 where it is a whole."""
+    return {"neurons": model.n_neurons, "heads": model.n_heads}.get(site, 1)
 
 
 def by_layer(
@@ -114,10 +121,10 @@ def columns_by_layer(
     """
     width = site_width(model, site)
     narrower = model.neurons_in if site == "neurons" else None
-    if whole or site in ("ffn", "residual"):
+    if whole or site not in ("neurons", "heads"):
         widths = {layer: narrower(layer) if narrower else width for layer in check_layers(model, which)}
         return {layer: torch.ones(own, dtype=torch.bool) for layer, own in widths.items()}
-    part, count = ("neuron", width) if site == "neurons" else ("head", model.n_heads)
+    part, count = site.removesuffix("s"), site_parts(model, site)
     columns = {}
     for layer, indices in by_layer(which, part, count, model.n_layers, model.name, narrower).items():
         chosen = torch.zeros(narrower(layer) if narrower else count, dtype=torch.bool)
@@ -150,6 +157,8 @@ def attach(model: LanguageModel, site: Site, layer: int, change: Callable[[Tenso
         changed = change(output[0])
         return None if changed is None else (changed, *output[1:])
 
+    if site == "attention":
+        return model.attention_out(layer).register_forward_hook(after)
     if site == "residual":
         return model.block(layer).register_forward_hook(after)
     return (model.down(layer) if model.mixture(layer) is None else model.ffn(layer)).register_forward_hook(after)

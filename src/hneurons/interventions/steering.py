@@ -33,7 +33,7 @@ def steer(
     Args:
         model: any loaded model.
         layer: which, from 0.
-        direction: as long as the site is wide: the width of the residual stream for "residual" and "ffn".
+        direction: as long as the site is wide: the width of the residual stream, but for "neurons" and "heads".
         strength: its factor; negative steers away.
         site: where it is added; the residual stream after the layer, if left out.
         positions: at which tokens; "generated" steers what is said and leaves the prompt alone.

@@ -12,9 +12,10 @@ from tests.hooks import hooks_of
 from tests.layers.causality.naive import doubled
 
 from hneurons.errors import InterventionError
+from hneurons.interventions.sites import SITES, site_parts
 from hneurons.layers.causality.attribution import attribute
 from hneurons.layers.causality.inputs import Input, Noise
-from hneurons.layers.causality.patching import SITES, Patch, Place, Runs, parts_of, patched
+from hneurons.layers.causality.patching import Patch, Place, Runs, patched
 from hneurons.models.language_model import LanguageModel
 
 CLEAN = [Input((5, 17, 40, 41, 9, 30, 77)), Input((8, 3, 100))]
@@ -99,7 +100,7 @@ def test_parts_sum_to_the_whole_and_padding_counts_for_nothing(tiny_model: Make)
         for part, whole in (("heads", "attention"), ("neurons", "ffn")):  # what follows them is linear, without a bias
             np.testing.assert_allclose(found[part, layer].sum(-1), found[whole, layer][..., 0], atol=1e-10)
         for site in SITES:
-            assert found[site, layer].shape == (2, 7, parts_of(model, site) or 1)
+            assert found[site, layer].shape == (2, 7, site_parts(model, site))
             assert not found[site, layer][1, 3:].any()
             assert not found[site, layer][0, :1].any(), "what both runs share has no effect"
 

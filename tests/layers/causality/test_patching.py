@@ -13,9 +13,10 @@ from tests.hooks import hooks_of
 from tests.layers.causality.naive import doubled, run
 
 from hneurons.errors import InterventionError, ModelError
+from hneurons.interventions.sites import SITES
 from hneurons.layers.causality import skipping
 from hneurons.layers.causality.inputs import Input, Noise, embedding_spread
-from hneurons.layers.causality.patching import SITES, Patch, Place, patched, restored
+from hneurons.layers.causality.patching import Patch, Place, patched, restored
 from hneurons.models.language_model import LanguageModel
 
 INPUTS = [

@@ -21,13 +21,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hneurons.errors import InterventionError, ModelError
-from hneurons.interventions.sites import by_row
+from hneurons.interventions.sites import SITES, Site, attach, by_row, site_parts
 from hneurons.layers.causality.inputs import Input, check_inputs, last_logits
-from hneurons.layers.causality.patching import SITES, Answers, PatchSite, Runs, hook, parts_of
+from hneurons.layers.causality.patching import Answers, Runs
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.passes import watch
 
-Take = Callable[[PatchSite, int, Tensor], None]
+Take = Callable[[Site, int, Tensor], None]
 """Gets the estimates of one site and layer, (pairs, tokens, parts): heads, neurons, or one column of a whole vector."""
 
 
@@ -39,7 +39,7 @@ def attribute(
     take: Take,
     *,
     at: str = "corrupt",
-    sites: Sequence[PatchSite] = SITES,
+    sites: Sequence[Site] = SITES,
 ) -> Float[Tensor, " pairs"]:
     """Estimate the effect of each patch on the logit difference (clean answer - hallucinated answer), in one batch.
 
@@ -73,7 +73,7 @@ def attribute(
     sign = 1.0 if at == "corrupt" else -1.0  # always clean - corrupt
     real = torch.tensor([[own > place for place in range(max(map(len, here)))] for own in map(len, here)])
 
-    def watching(site: PatchSite, layer: int) -> Callable[[Tensor], Tensor]:
+    def watching(site: Site, layer: int) -> Callable[[Tensor], Tensor]:
         def change(states: Tensor) -> Tensor:
             own = by_row(states.detach(), passes.current)
             wide = torch.promote_types(own.dtype, torch.float32)
@@ -81,7 +81,7 @@ def attribute(
 
             def reduce(gradient: Tensor) -> None:
                 each = moved * gradient.reshape(moved.shape).to(wide)
-                by_part = each.reshape(*each.shape[:2], parts_of(model, site) or 1, -1).sum(-1)
+                by_part = each.reshape(*each.shape[:2], site_parts(model, site), -1).sum(-1)
                 found = by_part * real.to(own.device, wide).unsqueeze(-1)
                 if not bool(found.isfinite().all()):
                     raise ModelError(f"layer {layer} of {model.name} gives gradients that are not finite")
@@ -98,7 +98,7 @@ def attribute(
     with watch(model) as passes, ExitStack() as hooks, torch.enable_grad():
         hooks.callback(model.hf.get_input_embeddings().register_forward_hook(begin).remove)
         for site, layer in sorted(wanted):
-            hooks.callback(hook(model, site, layer, watching(site, layer)).remove)
+            hooks.callback(attach(model, site, layer, watching(site, layer)).remove)
         logits = last_logits(model, here)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
         own = wide.gather(1, torch.tensor(answers, device=logits.device))

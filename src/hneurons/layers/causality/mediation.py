@@ -20,10 +20,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from hneurons.errors import InterventionError
+from hneurons.interventions.sites import Site
 from hneurons.layers.causality.ablation import components
 from hneurons.layers.causality.inputs import Input
 from hneurons.layers.causality.mediation_record import Component, Where
-from hneurons.layers.causality.patching import Answers, Patch, PatchSite, Place, patched
+from hneurons.layers.causality.patching import Answers, Patch, Place, patched
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.labels import Neuron
 
@@ -180,7 +181,7 @@ def _patches(contrast: Contrast, asked: Asked, first: int, model: LanguageModel)
     return found
 
 
-def _sites(model: LanguageModel, asked: Asked) -> list[tuple[PatchSite, int, tuple[int, ...] | None]]:
+def _sites(model: LanguageModel, asked: Asked) -> list[tuple[Site, int, tuple[int, ...] | None]]:
     """Sites, layers and parts that a component is made of."""
     component = asked.component
     if component.kind == "neurons":

@@ -10,26 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
 from hneurons.errors import InterventionError
-from hneurons.interventions.sites import attach, by_row, check_layers
+from hneurons.interventions.sites import SITES, Site, attach, by_row, check_layers, site_parts, site_width
 from hneurons.layers.causality.batching import plan
 from hneurons.layers.causality.inputs import Input, check_inputs, check_positions, last_logits
 from hneurons.layers.causality.skipping import Skipper, form
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.passes import watch
-
-PatchSite = Literal["residual", "attention", "ffn", "heads", "neurons"]
-"""What is replaced in a layer: those of `hneurons.interventions.Site`, and "attention", the output of the attention's
-output projection, before whatever follows it."""
-SITES: tuple[PatchSite, ...] = get_args(PatchSite)
 
 Answers = tuple[int, int]
 """Two tokens whose logits are compared: that of the clean answer, and that of the hallucinated one."""
@@ -50,7 +44,7 @@ class Place:
             numbers at its place in the whole width.
     """
 
-    site: PatchSite
+    site: Site
     layer: int
     positions: tuple[int, ...]
     source: int | None = None
@@ -184,11 +178,11 @@ class Runs:
     """
 
     def __init__(
-        self, model: LanguageModel, inputs: Sequence[Input], wanted: set[tuple[PatchSite, int]], batch_rows: int = 64
+        self, model: LanguageModel, inputs: Sequence[Input], wanted: set[tuple[Site, int]], batch_rows: int = 64
     ) -> None:
         """Run `inputs` in their order, `batch_rows` at a time."""
         self.inputs = tuple(inputs)
-        self.values: dict[tuple[PatchSite, int], Tensor] = {}
+        self.values: dict[tuple[Site, int], Tensor] = {}
         self.forms: list[int | None] = [None] * model.n_layers
         self._seq = max(map(len, inputs))
         logits = []
@@ -200,8 +194,8 @@ class Runs:
                 logits.append(last_logits(model, own))
         self.logits: Float[Tensor, "inputs vocab"] = torch.cat(logits)
 
-    def _keeper(self, first: int) -> Callable[[PatchSite, int, Tensor], None]:
-        def keep(site: PatchSite, layer: int, states: Tensor) -> None:
+    def _keeper(self, first: int) -> Callable[[Site, int, Tensor], None]:
+        def keep(site: Site, layer: int, states: Tensor) -> None:
             rows, seq, width = states.shape
             if (site, layer) not in self.values:
                 self.values[site, layer] = states.new_zeros(len(self.inputs), self._seq, width)
@@ -218,36 +212,17 @@ class Runs:
 
 @contextmanager
 def reading(
-    model: LanguageModel, wanted: set[tuple[PatchSite, int]], take: Callable[[PatchSite, int, Tensor], None]
+    model: LanguageModel, wanted: set[tuple[Site, int]], take: Callable[[Site, int, Tensor], None]
 ) -> Iterator[None]:
     """Hand what sites hold, as (rows, tokens, width), to `take`, which must not keep it, until the block ends."""
 
-    def reader(site: PatchSite, layer: int) -> Callable[[Tensor], None]:
+    def reader(site: Site, layer: int) -> Callable[[Tensor], None]:
         return lambda states: take(site, layer, by_row(states.detach(), passes.current))
 
     with watch(model) as passes, ExitStack() as hooks:
         for site, layer in sorted(wanted):
-            hooks.callback(hook(model, site, layer, reader(site, layer)).remove)
+            hooks.callback(attach(model, site, layer, reader(site, layer)).remove)
         yield
-
-
-def hook(
-    model: LanguageModel, site: PatchSite, layer: int, change: Callable[[Tensor], Tensor | None]
-) -> RemovableHandle:
-    """`hneurons.interventions.sites.attach` for all of our sites."""
-    if site != "attention":
-        return attach(model, site, layer, change)
-    return model.attention_out(layer).register_forward_hook(lambda _module, _arguments, output: change(output))
-
-
-def width_of(model: LanguageModel, site: PatchSite) -> int:
-    """Numbers of a token at a site."""
-    return {"heads": model.n_heads * model.head_size, "neurons": model.n_neurons}.get(site, model.hidden_size)
-
-
-def parts_of(model: LanguageModel, site: PatchSite) -> int:
-    """Heads or neurons of a site; 0 of a site that is a whole vector."""
-    return {"heads": model.n_heads, "neurons": model.n_neurons}.get(site, 0)
 
 
 def check_patch(model: LanguageModel, inputs: Sequence[Input], patch: Patch) -> None:
@@ -271,7 +246,7 @@ def check_patch(model: LanguageModel, inputs: Sequence[Input], patch: Patch) -> 
                     f"give as many, of 0 to {len(inputs[place.source]) - 1}"
                 )
         if place.part is not None:
-            count = parts_of(model, place.site)
+            count = site_parts(model, place.site) if place.site in ("heads", "neurons") else 0
             if not place.part or min(place.part) < 0 or max(place.part) >= count:
                 raise InterventionError(f"site {place.site!r} of {model.name} has parts 0 to {count - 1}")
 
@@ -280,7 +255,7 @@ def _run(model: LanguageModel, runs: Runs, patches: Sequence[Patch], skipper: Sk
     own = [patch.into for patch in patches]
     inputs = [runs.inputs[number] for number in own]
     seq, start = max(map(len, inputs)), min(patch.start for patch in patches)
-    edits: dict[tuple[PatchSite, int], list[_Change]] = {}
+    edits: dict[tuple[Site, int], list[_Change]] = {}
     for (site, layer), rounds in _rounds(patches).items():
         edits[site, layer] = [_Change(model, runs, site, layer, seq, places) for places in rounds]
 
@@ -301,7 +276,7 @@ def _run(model: LanguageModel, runs: Runs, patches: Sequence[Patch], skipper: Sk
 
     with watch(model) as passes, ExitStack() as hooks, torch.no_grad():
         for (site, layer), changes in edits.items():
-            hooks.callback(hook(model, site, layer, changing(changes)).remove)
+            hooks.callback(attach(model, site, layer, changing(changes)).remove)
         return skipper.run(start, residual, forward)
 
 
@@ -309,10 +284,10 @@ Round = list[tuple[int, Place]]
 """Rows, and what is replaced in each: at most one place in a row, so that the order of rows does not matter."""
 
 
-def _rounds(patches: Sequence[Patch]) -> Mapping[tuple[PatchSite, int], list[Round]]:
-    found: dict[tuple[PatchSite, int], list[Round]] = {}
+def _rounds(patches: Sequence[Patch]) -> Mapping[tuple[Site, int], list[Round]]:
+    found: dict[tuple[Site, int], list[Round]] = {}
     for row, patch in enumerate(patches):
-        seen: dict[tuple[PatchSite, int], int] = {}
+        seen: dict[tuple[Site, int], int] = {}
         for place in patch.places:
             key = place.site, place.layer
             number = seen.get(key, 0)
@@ -327,8 +302,8 @@ def _rounds(patches: Sequence[Patch]) -> Mapping[tuple[PatchSite, int], list[Rou
 class _Change:
     """What one round puts into one site of one layer: flat tokens, values, and columns where not all are meant."""
 
-    def __init__(self, model: LanguageModel, runs: Runs, site: PatchSite, layer: int, seq: int, places: Round) -> None:
-        width = width_of(model, site)
+    def __init__(self, model: LanguageModel, runs: Runs, site: Site, layer: int, seq: int, places: Round) -> None:
+        width = site_width(model, site)
         drawn = [(row, place) for row, place in places if place.source is not None]
         given = [(row, place) for row, place in places if place.source is None]
         tokens, values = [], []
@@ -366,13 +341,10 @@ class _Change:
         states[tokens] = put
 
 
-def _columns(
-    model: LanguageModel, site: PatchSite, places: Sequence[Place], width: int
-) -> Bool[Tensor, "tokens width"]:
-    count = parts_of(model, site)
+def _columns(model: LanguageModel, site: Site, places: Sequence[Place], width: int) -> Bool[Tensor, "tokens width"]:
     rows = []
     for place in places:
-        chosen = torch.ones(max(count, 1), dtype=torch.bool)
+        chosen = torch.ones(site_parts(model, site), dtype=torch.bool)
         if place.part is not None:
             chosen[:] = False
             chosen[list(place.part)] = True

@@ -10,15 +10,16 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from hneurons.interventions.sites import Site
 from hneurons.layers.causality.attribution import attribute
 from hneurons.layers.causality.inputs import Input
 from hneurons.layers.causality.pairs import GROUPS, Pair
-from hneurons.layers.causality.patching import Patch, PatchSite, Place, patched
+from hneurons.layers.causality.patching import Patch, Place, patched
 from hneurons.models.language_model import LanguageModel
 from hneurons.probes.labels import Neuron
 from hneurons.questions.loading import rank
 
-MAPPED: tuple[PatchSite, ...] = ("residual", "attention", "ffn")
+MAPPED: tuple[Site, ...] = ("residual", "attention", "ffn")
 """Sites of the maps, in the order of their axis."""
 
 
@@ -177,7 +178,7 @@ def _estimates(
     for name, corrupt in corruptions.items():
         for column, at in enumerate(("corrupt", "clean")):
 
-            def take(site: PatchSite, layer: int, scores: Tensor, name: str = name, column: int = column) -> None:
+            def take(site: Site, layer: int, scores: Tensor, name: str = name, column: int = column) -> None:
                 own = scores.double().cpu()
                 for number, pair in enumerate(pairs):
                     if site in MAPPED:
@@ -190,7 +191,7 @@ def _estimates(
                         picked = own[number].sum(0)[torch.from_numpy(drawn[number][layer])]
                         found["singles_estimates"][number, layer, :, column] = picked.numpy()
 
-            sites: tuple[PatchSite, ...] = (*MAPPED, "heads", "neurons") if name == "question" else MAPPED
+            sites: tuple[Site, ...] = (*MAPPED, "heads", "neurons") if name == "question" else MAPPED
             attribute(model, corrupt, clean, answers, take, at=at, sites=sites)
     return found
 

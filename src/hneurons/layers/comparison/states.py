@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from hneurons.contributions.item import Item, Recording
 from hneurons.contributions.padding import PaddedBatch, pad
@@ -54,7 +53,7 @@ def collect_states(
     with ExitStack() as hooks:
         for layer in range(model.n_layers):
             for read in READS:
-                hooks.callback(_attach(model, read, layer, reader.reading(read, layer)).remove)
+                hooks.callback(attach(model, read, layer, reader.reading(read, layer)).remove)
         forward(model, batch)
     return reader.states()
 
@@ -107,16 +106,6 @@ class _Reader:
                 "states cannot be read"
             )
         return np.ascontiguousarray(np.array(every, dtype=np.float32).transpose(2, 0, 1, 3))
-
-
-def _attach(model: LanguageModel, read: Read, layer: int, take: Callable[[Tensor], None]) -> RemovableHandle:
-    if read != "attention":
-        return attach(model, read, layer, take)
-
-    def after(_module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> None:
-        take(output)
-
-    return model.attention_out(layer).register_forward_hook(after)
 
 
 def _positions(answered: Sequence[Answered], positions: Where) -> list[list[int]]:

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from hneurons.errors import ModelError
+from hneurons.interventions.sites import Site, attach
 from hneurons.layers.tracking.record import Statistic
 from hneurons.layers.tracking.states import Batch, Hooks
 from hneurons.models.language_model import LanguageModel
 
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
+NORMS: Mapping[Statistic, Site] = {"residual norm": "residual", "FFN norm": "ffn", "attention norm": "attention"}
 
 
 class LayerStatistics:
@@ -39,15 +41,9 @@ class LayerStatistics:
         def hooks(stack: ExitStack) -> None:
             model = self._model
             for layer in range(model.n_layers):
-                norms: tuple[tuple[Statistic, nn.Module], ...] = (
-                    ("residual norm", model.block(layer)),
-                    ("FFN norm", model.down(layer)),
-                    ("attention norm", model.attention_out(layer)),
-                )
-                for name, module in norms:
-                    stack.callback(module.register_forward_hook(self._norm(batch, name, layer)).remove)
-                down = model.down(layer)
-                stack.callback(down.register_forward_pre_hook(self._neurons(batch, layer)).remove)
+                for name, site in NORMS.items():
+                    stack.callback(attach(model, site, layer, self._norm(batch, name, layer)).remove)
+                stack.callback(attach(model, "neurons", layer, self._neurons(batch, layer)).remove)
 
         return hooks
 
@@ -64,19 +60,18 @@ class LayerStatistics:
             )
         return {name: torch.stack([self._found[name, layer] for layer in layers], dim=1) for name in STATISTICS}
 
-    def _norm(self, batch: Batch, name: Statistic, layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
-            states = _wide(batch.take(output[0] if isinstance(output, tuple) else output))
-            self._found[name, layer] = torch.linalg.vector_norm(states, dim=-1).cpu()
+    def _norm(self, batch: Batch, name: Statistic, layer: int) -> Callable[[Tensor], None]:
+        def take(states: Tensor) -> None:
+            self._found[name, layer] = torch.linalg.vector_norm(_wide(batch.take(states)), dim=-1).cpu()
 
-        return hook
+        return take
 
-    def _neurons(self, batch: Batch, layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-            for name, values in neuron_statistics(_wide(batch.take(arguments[0]))).items():
+    def _neurons(self, batch: Batch, layer: int) -> Callable[[Tensor], None]:
+        def take(states: Tensor) -> None:
+            for name, values in neuron_statistics(_wide(batch.take(states))).items():
                 self._found[name, layer] = values.cpu()
 
-        return hook
+        return take
 
 
 def activation_statistics(
