@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.report.artists import marks, only
 
 from hneurons.report.calibration import bins
 from hneurons.report.figures import illustrations
@@ -28,14 +29,12 @@ def test_every_answer_is_drawn_once_in_the_colour_of_its_kind(results: Results) 
     figure = illustrations(results)["calibration-in-domain"].figure()
     edges = np.linspace(0, 1, 21)
     for kind, flag, sign in (("hallucinated", True, 1), ("right", False, -1)):
-        heights = [
-            figure.findobj(lambda artist, gid=f"{kind}:{k}": artist.get_gid() == gid)[0].get_height() for k in range(20)
-        ]
+        heights = [only(figure, f"{kind}:{k}").get_height() for k in range(20)]
         naive = [
             int(((found.p >= edges[k]) & (found.p < edges[k + 1]) & (found.hallucinated == flag)).sum())
             for k in range(20)
         ]
         assert [sign * height for height in heights] == naive
-    dots = figure.findobj(lambda artist: artist.get_gid() == "bin")
+    dots = marks(figure, "bin")
     assert len(dots) == len(bins(found))
     assert sorted(float(dot.get_ydata()[0]) for dot in dots) == pytest.approx(sorted(b.share for b in bins(found)))

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import rcParams
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from PIL import Image
+from tests.report.artists import marks, only
 
 from hneurons.probes.bootstrap import Estimate
 from hneurons.report.figures import illustrations
@@ -15,16 +15,6 @@ from hneurons.report.look import DARK, LIGHT
 from hneurons.report.reading import frequencies
 from hneurons.study.evaluating import MATCHED, PERMUTED, RANDOM
 from hneurons.study.results import Results
-
-
-def drawn(figure: Figure, name: str) -> list[Artist]:
-    """The marks of that name."""
-    return figure.findobj(lambda artist: artist.get_gid() == name)
-
-
-def only(figure: Figure, name: str) -> Artist:
-    (found,) = drawn(figure, name)
-    return found
 
 
 def check_detection(figure: Figure, results: Results, eval_set: str) -> None:
@@ -86,9 +76,9 @@ def test_overview_has_every_set_in_one_order_and_on_one_scale(results: Results) 
     assert heads == ["in-domain", "long-tail", "cross-domain", "invented"]
     assert len({axes.get_xlim() for axes in panels[:3]}) == 1
     for row in results.evaluation.detection:
-        marks = drawn(figure, f"dot:{row.detector}")
-        assert len({mark.get_ydata()[0] for mark in marks}) == 1
-        values = [mark.get_xdata()[0] for mark in marks]
+        dots = marks(figure, f"dot:{row.detector}")
+        assert len({mark.get_ydata()[0] for mark in dots}) == 1
+        values = [mark.get_xdata()[0] for mark in dots]
         assert (row.flagged.value if row.eval_set == "invented" else row.auroc.value) in values
 
 
@@ -101,7 +91,7 @@ def test_a_detector_without_an_interval_is_a_dot_alone(results: Results) -> None
     evaluation = results.evaluation.model_copy(update={"detection": changed})
     figure = illustrations(results.model_copy(update={"evaluation": evaluation}))["detection-in-domain"].figure()
     assert only(figure, "dot:length").get_xdata() == pytest.approx([0.7])
-    assert drawn(figure, "interval:length") == []
+    assert marks(figure, "interval:length") == []
 
 
 def test_a_control_without_draws_is_an_empty_row(results: Results) -> None:
@@ -114,8 +104,8 @@ def test_a_control_without_draws_is_an_empty_row(results: Results) -> None:
         changed.append(control.model_copy(update=gone) if control.control == PERMUTED else control)
     evaluation = results.evaluation.model_copy(update={"controls": tuple(changed)})
     figure = illustrations(results.model_copy(update={"evaluation": evaluation}))["detection-in-domain"].figure()
-    assert drawn(figure, f"spread:{PERMUTED} (0)") == []
-    assert len(drawn(figure, f"spread:{RANDOM} (20)")) == 1
+    assert marks(figure, f"spread:{PERMUTED} (0)") == []
+    assert len(marks(figure, f"spread:{RANDOM} (20)")) == 1
 
 
 def test_depth_has_a_stem_for_every_neuron_as_tall_as_its_weight(results: Results) -> None:
@@ -141,16 +131,16 @@ def test_path_marks_the_chosen_c_and_what_could_not_be_chosen(results: Results) 
         (above, "known questions still right at alpha 0", [point.known_accuracy for point in curve]),
         (below, "", [point.n_hneurons for point in curve]),
     ):
-        (line,) = axes.findobj(lambda artist, gid=f"line:{name}": artist.get_gid() == gid)
+        line = only(axes, f"line:{name}")
         assert list(line.get_xdata()) == [point.C for point in curve]
         np.testing.assert_allclose(line.get_ydata(), [np.nan if value is None else value for value in values])
     excluded = [k for k, point in enumerate(curve) if point.excluded]
     assert excluded == [0, 9, 10, 11]
-    assert [k for k in range(len(curve)) if drawn(figure, f"excluded:{k}")] == excluded
+    assert [k for k in range(len(curve)) if marks(figure, f"excluded:{k}")] == excluded
     hollow = only(figure, f"excluded:{label}")
     assert list(hollow.get_xdata()) == [curve[k].C for k in excluded]
     assert hollow.get_markerfacecolor() == LIGHT.panel
-    assert {float(line.get_xdata()[0]) for line in drawn(figure, "chosen")} == {curve[results.fit.chosen].C}
+    assert {float(line.get_xdata()[0]) for line in marks(figure, "chosen")} == {curve[results.fit.chosen].C}
     assert only(figure, "intact").get_ydata()[0] == results.fit.known_intact
     assert only(figure, "cap").get_ydata()[0] == pytest.approx(0.01 * 6144)
 
