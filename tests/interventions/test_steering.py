@@ -109,7 +109,7 @@ def test_what_makes_no_sense_is_refused(
         ((1, vector(), float("nan")), {}, InterventionError, "not finite"),
         ((1, torch.zeros(32)), {"relative": True}, InterventionError, "direction is zero"),
         ((1, vector()), {"positions": [-1]}, InterventionError, "count them from 0"),
-        ((1, vector()), {"site": "attention"}, InterventionError, "no site 'attention'"),
+        ((1, vector()), {"site": "stream"}, InterventionError, "no site 'stream'"),
     ]
     for arguments, named, error, message in cases:
         with pytest.raises(error, match=message), steer(tiny_llama, *arguments, **named):

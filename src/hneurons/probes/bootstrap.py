@@ -15,6 +15,8 @@ from hneurons.probes import metrics
 from hneurons.probes.metrics import Metric
 
 CHUNK = 250
+NOTHING = 1e-9
+"""A sum that is smaller cannot be divided by."""
 MIN_USED = 0.5
 
 
@@ -93,6 +95,68 @@ class Bootstrap:
         np.add.at(by_group, self._member, values)
         return np.asarray(self._counts @ by_group)
 
+    def ratios(
+        self,
+        over: Float64[np.ndarray, "rows columns"],
+        under: Float64[np.ndarray, "rows below"],
+        undefined: str = "",
+    ) -> list[Estimate]:
+        """The sum of each column of `over` by that of its column of `under`, or of its only one; no mean of ratios.
+
+        `undefined` is the reason to give where the sum below is zero; resamples in which it is are left out.
+        """
+        columns = np.concatenate([over, under], axis=1)
+        found, drawn = (
+            _divided(sums[:, : over.shape[1]], sums[:, over.shape[1] :])
+            for sums in (columns.sum(axis=0, keepdims=True), self.totals(columns))
+        )
+        return [self.interval(float(found[0, each]), drawn[:, each], undefined) for each in range(over.shape[1])]
+
+    def means(
+        self,
+        values: Float64[np.ndarray, "rows columns"],
+        kept: Bool[np.ndarray, "rows columns"],
+        undefined: str = "",
+    ) -> list[Estimate]:
+        """The mean of each column over the rows that are kept there, with its interval over all groups."""
+        return self.ratios(np.where(kept, values, 0.0), kept.astype(np.float64), undefined)
+
+    def ratio(
+        self,
+        over: Float64[np.ndarray, " rows"],
+        under: Float64[np.ndarray, " rows"],
+        rows: Bool[np.ndarray, " rows"] | None = None,
+        undefined: str = "",
+    ) -> Estimate:
+        """The sum of `over` by that of `under`, over `rows` (all if left out); see `ratios`."""
+        kept = np.ones(len(over), dtype=bool) if rows is None else rows
+        above, below = (np.where(kept, each, 0.0)[:, None] for each in (over, under))
+        return self.ratios(above, below, undefined)[0]
+
+    def mean(
+        self, values: Float64[np.ndarray, " rows"], rows: Bool[np.ndarray, " rows"] | None = None, undefined: str = ""
+    ) -> Estimate:
+        """The mean over `rows` (all if left out), with its interval over all groups."""
+        return self.ratio(values, np.ones(len(values)), rows, undefined)
+
+    def gap(
+        self,
+        values: Float64[np.ndarray, " rows"],
+        rows: Bool[np.ndarray, " rows"],
+        others: Bool[np.ndarray, " rows"],
+        undefined: str = "",
+    ) -> Estimate:
+        """The mean over `rows` less that over `others`, over shared resamples."""
+        columns = np.stack(
+            [column for kept in (rows, others) for column in (np.where(kept, values, 0.0), kept.astype(np.float64))],
+            axis=1,
+        )
+        found, drawn = (
+            _divided(sums[:, 0], sums[:, 1]) - _divided(sums[:, 2], sums[:, 3])
+            for sums in (columns.sum(axis=0, keepdims=True), self.totals(columns))
+        )
+        return self.interval(float(found[0]), drawn, undefined)
+
     def interval(self, value: float, replicates: Float64[np.ndarray, " resamples"], undefined: str = "") -> Estimate:
         """A figure with the percentile interval of its replicates; those that are NaN are left out.
 
@@ -107,6 +171,11 @@ class Bootstrap:
             return Estimate(value=value, low=None, high=None, reason=reason)
         low, high = np.percentile(used, [self._tail, 100 - self._tail])
         return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _divided(over: Float64[np.ndarray, "*sums"], under: Float64[np.ndarray, "*below"]) -> np.ndarray:
+    nothing = np.abs(under) < NOTHING
+    return np.where(nothing, np.nan, over / np.where(nothing, 1.0, under))
 
 
 def single_class(y: Bool[np.ndarray, " rows"]) -> str:

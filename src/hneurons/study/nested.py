@@ -120,5 +120,4 @@ def share_right(answered: Sequence[tuple[Question, bool]], *, resamples: int = 2
         return Estimate(value=None, low=None, high=None, reason="no question has a right answer")
     bootstrap = Bootstrap(np.array([question.split_key for question, _ in answered]), resamples=resamples, seed=seed)
     right = np.array([flag for _, flag in answered], dtype=np.float64)
-    totals = bootstrap.totals(np.stack([right, np.ones(len(right))], axis=1))
-    return bootstrap.interval(float(right.mean()), totals[:, 0] / totals[:, 1])
+    return bootstrap.mean(right)

@@ -12,9 +12,7 @@ from hneurons.layers.causality.effects import (
     change,
     corrected,
     effects,
-    mean,
     permuted,
-    ratio,
     unchanged,
 )
 from hneurons.probes.bootstrap import Bootstrap
@@ -30,30 +28,9 @@ def test_shares_are_ratios_of_means() -> None:
     assert found.nde_share.value == pytest.approx(0.5)
     assert found.interaction.value == pytest.approx(np.mean(total - indirect - direct))
     assert found.interaction_share.value == pytest.approx(0.4)
-
-
-def test_intervals_resample_groups() -> None:
-    values = np.random.default_rng(0).normal(size=8)
-    bootstrap = Bootstrap(GROUPS, resamples=4000, seed=1)
-    found = mean(bootstrap, values)
-    random = np.random.default_rng(7)
-    names = np.unique(GROUPS)
-    draws = []
-    for _ in range(4000):
-        rows = np.concatenate([np.flatnonzero(name == GROUPS) for name in random.choice(names, len(names))])
-        draws.append(values[rows].mean())
-    assert found.value == pytest.approx(values.mean())
-    np.testing.assert_allclose([found.low, found.high], np.percentile(draws, [2.5, 97.5]), atol=0.06)
-
-
-def test_rows_that_do_not_count_change_nothing() -> None:
-    values, rows = np.arange(8.0), np.arange(8) % 2 == 0
-    bootstrap = Bootstrap(GROUPS, resamples=20)
-    assert mean(bootstrap, values, rows).value == 3.0
-    values[1] = 1e9
-    assert mean(bootstrap, values, rows).value == 3.0
-    assert mean(bootstrap, values, np.zeros(8, dtype=bool)).reason == "there is no such answer"
-    assert ratio(bootstrap, values, np.zeros(8)).reason == "the total effect is zero"
+    nothing = effects(Bootstrap(np.array(["a", "b"]), resamples=50), np.zeros(2), np.full(2, np.nan), direct)
+    assert nothing.nie.reason == "there is no such answer"
+    assert nothing.nie_share.reason == "the total effect is zero"
 
 
 def readings(seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.layers.concepts.synthetic import MODEL, PLANTED, asked, planted
 
 from hneurons.errors import ProbeError
-from hneurons.layers.concepts.controls import aurocs, band, mean_differences, mean_estimate
+from hneurons.layers.concepts.controls import aurocs, band, mean_differences
 from hneurons.layers.concepts.directions import Directions, fit_directions
 from hneurons.layers.concepts.labels import control_labels, entropy_median, labels, permuted_labels
 from hneurons.layers.concepts.probing import Asked, baseline, read_layer, selectivity
@@ -169,7 +169,3 @@ def test_helpers_against_loops() -> None:
     assert band(np.array([np.nan])) is None
     found = band(np.arange(101.0))
     assert (found.mean, found.low, found.high, found.n) == (50, 2.5, 97.5, 101)
-    own = mean_estimate(X[:, 0], Bootstrap(np.arange(40), resamples=500))
-    assert own.value == pytest.approx(X[:, 0].mean())
-    error = X[:, 0].std() / 40**0.5
-    assert own.high - own.low == pytest.approx(2 * 1.96 * error, rel=0.15)

@@ -15,7 +15,6 @@ from hneurons.layers.confidence.calibration import (
     equal_bins,
     not_too_sure,
     own_doubt,
-    share,
 )
 from hneurons.probes.answers import Answers
 from hneurons.probes.bootstrap import Bootstrap, Estimate
@@ -135,7 +134,7 @@ def test_confident_hallucinations_are_counted_against_faithful_answers_of_dev() 
 
 def test_a_share_without_rows_has_a_reason() -> None:
     bootstrap, none = Bootstrap(np.arange(4), resamples=10), np.zeros(4, dtype=np.bool_)
-    found = share(bootstrap, np.ones(4), none, "nothing is answered")
+    found = bootstrap.mean(np.ones(4), none, "nothing is answered")
     assert (found.value, found.reason) == (None, "nothing is answered")
 
 

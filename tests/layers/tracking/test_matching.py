@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from hneurons.layers.tracking.matching import Pairs, gap, match, means, paired_gaps, weighted_means
-from hneurons.probes.bootstrap import Bootstrap
+from hneurons.layers.tracking.matching import Pairs, match, paired_gaps
 
 
 def test_pairs_are_of_one_kind_nearest_in_length_and_nobody_twice() -> None:
@@ -70,15 +69,3 @@ def test_pairs_of_one_question_are_resampled_together() -> None:
 
 def _width(estimate: object) -> float:
     return float(estimate.high - estimate.low)  # type: ignore[attr-defined]
-
-
-def test_means_leave_out_what_is_not_there() -> None:
-    values = np.array([[1.0, np.nan], [3.0, 5.0], [10.0, 7.0]])
-    bootstrap = Bootstrap(np.array(["a", "b", "c"]), resamples=200)
-    first, second = means(values, np.array([True, True, False]), bootstrap, "none")
-    assert (first.value, second.value) == (2.0, 5.0)
-    hallucinated = np.array([True, False, False])
-    assert gap(values[:, 0], hallucinated, bootstrap, "none").value == pytest.approx(1 - 6.5)
-    assert gap(values[:, 1], hallucinated, bootstrap, "none").reason == "none"
-    weighted = weighted_means(np.array([[2.0], [9.0]]), np.array([1.0, 3.0]), Bootstrap(np.array(["a", "b"])))
-    assert weighted[0].value == pytest.approx(11 / 4)

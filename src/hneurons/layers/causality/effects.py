@@ -13,29 +13,8 @@ from hneurons.layers.causality.mediation_record import Change, Effects, Intact
 from hneurons.probes.bootstrap import Bootstrap, Estimate
 from hneurons.probes.controls import Band, permute_labels
 
-SMALL = 1e-9
-"""A total effect that is smaller has no shares."""
-
-
-def mean(
-    bootstrap: Bootstrap, values: Float64[np.ndarray, " rows"], rows: Bool[np.ndarray, " rows"] | None = None
-) -> Estimate:
-    """The mean over `rows` (all if left out), with its interval over groups."""
-    return ratio(bootstrap, values, np.ones(len(values)), rows, "there is no such answer")
-
-
-def ratio(
-    bootstrap: Bootstrap,
-    over: Float64[np.ndarray, " rows"],
-    under: Float64[np.ndarray, " rows"],
-    rows: Bool[np.ndarray, " rows"] | None = None,
-    undefined: str = "the total effect is zero",
-) -> Estimate:
-    """Mean of `over` by mean of `under`, over `rows`, with its interval over groups: no mean of ratios."""
-    kept = np.ones(len(over), dtype=bool) if rows is None else rows
-    columns = np.where(kept[:, None], np.stack([over, under], axis=1), 0.0)
-    value, replicates = _divided(columns.sum(axis=0)[None]), _divided(bootstrap.totals(columns))
-    return bootstrap.interval(float(value[0]), replicates, undefined)
+NO_ANSWER = "there is no such answer"
+NO_EFFECT = "the total effect is zero"
 
 
 def effects(
@@ -50,12 +29,12 @@ def effects(
     """
     rest, rows = total - indirect - direct, np.isfinite(indirect)
     return Effects(
-        nie=mean(bootstrap, indirect, rows),
-        nde=mean(bootstrap, direct, rows),
-        interaction=mean(bootstrap, rest, rows),
-        nie_share=ratio(bootstrap, indirect, total, rows),
-        nde_share=ratio(bootstrap, direct, total, rows),
-        interaction_share=ratio(bootstrap, rest, total, rows),
+        nie=bootstrap.mean(indirect, rows, NO_ANSWER),
+        nde=bootstrap.mean(direct, rows, NO_ANSWER),
+        interaction=bootstrap.mean(rest, rows, NO_ANSWER),
+        nie_share=bootstrap.ratio(indirect, total, rows, NO_EFFECT),
+        nde_share=bootstrap.ratio(direct, total, rows, NO_EFFECT),
+        interaction_share=bootstrap.ratio(rest, total, rows, NO_EFFECT),
     )
 
 
@@ -69,10 +48,10 @@ def change(
     moved = ablated - intact
     rivalled = rows & ~np.isnan(moved[:, MARGIN])
     return Change(
-        logprob=mean(bootstrap, moved[:, LOGPROB], rows),
-        margin=mean(bootstrap, np.nan_to_num(moved[:, MARGIN]), rivalled) if rivalled.any() else None,
-        first=mean(bootstrap, moved[:, FIRST], rows),
-        rate=mean(bootstrap, ablated[:, FIRST], rows),
+        logprob=bootstrap.mean(moved[:, LOGPROB], rows, NO_ANSWER),
+        margin=bootstrap.mean(np.nan_to_num(moved[:, MARGIN]), rivalled, NO_ANSWER) if rivalled.any() else None,
+        first=bootstrap.mean(moved[:, FIRST], rows, NO_ANSWER),
+        rate=bootstrap.mean(ablated[:, FIRST], rows, NO_ANSWER),
     )
 
 
@@ -83,9 +62,9 @@ def unchanged(
     rivalled = rows & ~np.isnan(intact[:, MARGIN])
     return Intact(
         n=int(rows.sum()),
-        logprob=mean(bootstrap, intact[:, LOGPROB], rows),
-        margin=mean(bootstrap, np.nan_to_num(intact[:, MARGIN]), rivalled) if rivalled.any() else None,
-        rate=mean(bootstrap, intact[:, FIRST], rows),
+        logprob=bootstrap.mean(intact[:, LOGPROB], rows, NO_ANSWER),
+        margin=bootstrap.mean(np.nan_to_num(intact[:, MARGIN]), rivalled, NO_ANSWER) if rivalled.any() else None,
+        rate=bootstrap.mean(intact[:, FIRST], rows, NO_ANSWER),
     )
 
 
@@ -93,15 +72,7 @@ def between(
     bootstrap: Bootstrap, values: Float64[np.ndarray, " answers"], hallucinated: Bool[np.ndarray, " answers"]
 ) -> Estimate:
     """Mean over hallucinated answers less mean over faithful ones, with its interval over groups."""
-    columns = np.stack(
-        [np.where(hallucinated, values, 0), hallucinated, np.where(hallucinated, 0, values), ~hallucinated], axis=1
-    ).astype(np.float64)
-
-    def apart(sums: Float64[np.ndarray, "resamples 4"]) -> Float64[np.ndarray, " resamples"]:
-        return np.asarray(_divided(sums[:, :2]) - _divided(sums[:, 2:]))
-
-    value = float(apart(columns.sum(axis=0)[None])[0])
-    return bootstrap.interval(value, apart(bootstrap.totals(columns)), "answers of one kind only")
+    return bootstrap.gap(values, hallucinated, ~hallucinated, "answers of one kind only")
 
 
 def permuted(
@@ -151,8 +122,3 @@ def _apart(
     values: Float64[np.ndarray, "answers components"], hallucinated: Bool[np.ndarray, " answers"]
 ) -> Float64[np.ndarray, " components"]:
     return np.asarray(values[hallucinated].mean(axis=0) - values[~hallucinated].mean(axis=0))
-
-
-def _divided(sums: Float64[np.ndarray, "resamples 2"]) -> Float64[np.ndarray, " resamples"]:
-    small = np.abs(sums[:, 1]) < SMALL
-    return np.where(small, np.nan, sums[:, 0] / np.where(small, 1.0, sums[:, 1]))

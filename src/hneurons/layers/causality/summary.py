@@ -155,13 +155,9 @@ class Summary:
         return self._ratio(values, None)
 
     def _ratio(self, over: Float64[np.ndarray, " pairs"], under: Float64[np.ndarray, " pairs"] | None) -> Estimate:
-        """Sum of `over` by sum of `under` over the pairs that have a value; the mean, where `under` is None."""
-        there = ~np.isnan(over)
+        """Over the pairs that have a value; the mean, where `under` is None."""
         under = np.ones(len(over)) if under is None else under
-        columns = np.where(there[:, None], np.stack([over, under], axis=1), 0.0)
-        totals = self._bootstrap.totals(columns)
-        value = _divided(columns.sum(axis=0, keepdims=True))[0]
-        return self._bootstrap.interval(float(value), _divided(totals), "no pair has such a position, or no gap")
+        return self._bootstrap.ratio(over, under, ~np.isnan(over), "no pair has such a position, or no gap")
 
     def _attributed(
         self,
@@ -196,8 +192,3 @@ def _short(value: None) -> None: ...
 def _short(value: float | None) -> float | None:
     """Four digits, so that a record of many layers stays small."""
     return None if value is None else float(f"{value:.4g}")
-
-
-def _divided(sums: Float64[np.ndarray, "rows 2"]) -> Float64[np.ndarray, " rows"]:
-    there = np.abs(sums[:, 1]) > 1e-9
-    return np.asarray(np.divide(sums[:, 0], sums[:, 1], out=np.full(len(sums), np.nan), where=there))

@@ -14,7 +14,6 @@ from hneurons.layers.causality.effects import (
     change,
     corrected,
     effects,
-    mean,
     permuted,
     unchanged,
 )
@@ -63,12 +62,12 @@ def mediation(
     return Mediation(
         n_pairs=len(groups),
         n_groups=bootstrap.n_groups,
-        clean_difference=mean(bootstrap, readings.runs[:, 0, DIFFERENCE]),
-        corrupt_difference=mean(bootstrap, readings.runs[:, 1, DIFFERENCE]),
-        total_difference=mean(bootstrap, total[:, DIFFERENCE]),
-        clean_probability=mean(bootstrap, readings.runs[:, 0, PROBABILITY]),
-        corrupt_probability=mean(bootstrap, readings.runs[:, 1, PROBABILITY]),
-        total_probability=mean(bootstrap, total[:, PROBABILITY]),
+        clean_difference=bootstrap.mean(readings.runs[:, 0, DIFFERENCE]),
+        corrupt_difference=bootstrap.mean(readings.runs[:, 1, DIFFERENCE]),
+        total_difference=bootstrap.mean(total[:, DIFFERENCE]),
+        clean_probability=bootstrap.mean(readings.runs[:, 0, PROBABILITY]),
+        corrupt_probability=bootstrap.mean(readings.runs[:, 1, PROBABILITY]),
+        total_probability=bootstrap.mean(total[:, PROBABILITY]),
         mediators=tuple(each for each in mediators if each is not None),
         random=None
         if not random

@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float, Float64
 from scipy.stats import rankdata
 
 from hneurons.layers.concepts.record import Band, Concept
-from hneurons.probes.bootstrap import Bootstrap, Estimate
 
 WORDS: dict[Concept, tuple[str, str]] = {
     "factuality": ("factual", "hallucinated"),
@@ -23,12 +22,6 @@ def band(values: Float[np.ndarray, " draws"]) -> Band | None:
         return None
     low, high = np.percentile(used, [2.5, 97.5])
     return Band(mean=float(used.mean()), low=float(low), high=float(high), n=len(used))
-
-
-def mean_estimate(values: Float[np.ndarray, " rows"], bootstrap: Bootstrap) -> Estimate:
-    """The mean over rows, with its interval over groups."""
-    totals = bootstrap.totals(np.stack([values.astype(np.float64), np.ones(len(values))], axis=1))
-    return bootstrap.interval(float(np.mean(values, dtype=np.float64)), totals[:, 0] / totals[:, 1])
 
 
 def aurocs(y: Bool[np.ndarray, " rows"], scores: Float[np.ndarray, "rows draws"]) -> Float64[np.ndarray, " draws"]:

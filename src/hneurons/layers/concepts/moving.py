@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 
 from hneurons.layers.concepts.cases import Cases, Read, Reader
-from hneurons.layers.concepts.controls import band, mean_estimate
+from hneurons.layers.concepts.controls import band
 from hneurons.layers.concepts.directions import Directions
 from hneurons.layers.concepts.record import Effect, Moved, Steering
 from hneurons.probes.bootstrap import Bootstrap
@@ -92,9 +92,9 @@ def moved(
         own = values[:, cases.rows(role)]
         control = own[taken]
         return Effect(
-            value=mean_estimate(own[variant], boots[role]),
+            value=boots[role].mean(own[variant]),
             control=band(control.mean(axis=1)),
-            difference=mean_estimate(own[variant] - control.mean(axis=0), boots[role]),
+            difference=boots[role].mean(own[variant] - control.mean(axis=0)),
         )
 
     def certain(values: np.ndarray, role: str, variant: int, taken: slice) -> Effect:

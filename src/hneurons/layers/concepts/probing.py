@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64
 from scipy.special import expit
 
 from hneurons.errors import ProbeError
-from hneurons.layers.concepts.controls import aurocs, band, mean_differences, mean_estimate, one_kind
+from hneurons.layers.concepts.controls import aurocs, band, mean_differences, one_kind
 from hneurons.layers.concepts.directions import HOWS, Directions, fit_one
 from hneurons.layers.concepts.labels import CONCEPTS, control_labels, labels, permuted_labels
 from hneurons.layers.concepts.record import Baseline, Concept, How, Reading, Selectivity
@@ -145,9 +145,9 @@ def selectivity(
                     eval_set=asked.answers.name,
                     n=len(rows),
                     covered=covered,
-                    accuracy=mean_estimate(right.astype(np.float64), bootstrap),
+                    accuracy=bootstrap.mean(right.astype(np.float64)),
                     control=band(control.mean(axis=1)),
-                    selectivity=mean_estimate(right - control.mean(axis=0), bootstrap),
+                    selectivity=bootstrap.mean(right - control.mean(axis=0)),
                 )
             )
     return found

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
 from hneurons.errors import NotEnoughDataError, ProbeError
-from hneurons.layers.concepts.controls import band, mean_estimate
+from hneurons.layers.concepts.controls import band
 from hneurons.layers.concepts.labels import permuted_labels
 from hneurons.layers.concepts.record import Flat, Grouping, Pictured
 from hneurons.probes.bootstrap import Bootstrap
@@ -116,7 +116,7 @@ def grouping(
     assert pure is not None
     assert distinct is not None
     return Grouping(
-        purity=mean_estimate(purities[0], bootstrap),
+        purity=bootstrap.mean(purities[0]),
         purity_permuted=pure,
         silhouette=float(silhouettes[0]),
         silhouette_permuted=distinct,

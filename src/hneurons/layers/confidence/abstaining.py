@@ -21,7 +21,7 @@ from scipy.special import betaincinv
 
 from hneurons.errors import CorruptRunError, ProbeError
 from hneurons.files import read_json, write_json
-from hneurons.layers.confidence.calibration import not_too_sure, share
+from hneurons.layers.confidence.calibration import not_too_sure
 from hneurons.layers.confidence.record import Choice, Outcome
 from hneurons.probes.bootstrap import Bootstrap, Estimate
 
@@ -158,7 +158,7 @@ def outcome(
     given = np.zeros(len(y), dtype=np.bool_) if choice.threshold is None else scores < choice.threshold
     own = _given_by_other_half(choice, scores, y, groups, seed)
     risk, own_risk = (
-        not_too_sure(share(bootstrap, y.astype(np.float64), each, "nothing is answered"), groups[each])
+        not_too_sure(bootstrap.mean(y.astype(np.float64), each, "nothing is answered"), groups[each])
         for each in (given, own)
     )
     every = np.ones(len(y), dtype=np.bool_)
@@ -169,13 +169,13 @@ def outcome(
         target=choice.risk,
         guaranteed=choice.guaranteed,
         base=float(y.mean()),
-        coverage=share(bootstrap, given.astype(np.float64), every),
+        coverage=bootstrap.mean(given.astype(np.float64), every),
         risk=risk,
-        stopped=share(bootstrap, held, y, "no answer is hallucinated"),
-        lost=share(bootstrap, held, ~y, "no answer is faithful"),
+        stopped=bootstrap.mean(held, y, "no answer is hallucinated"),
+        lost=bootstrap.mean(held, ~y, "no answer is faithful"),
         met=verdict(risk, choice.risk),
         own_risk=own_risk,
-        own_coverage=share(bootstrap, own.astype(np.float64), every),
+        own_coverage=bootstrap.mean(own.astype(np.float64), every),
         own_met=verdict(own_risk, choice.risk),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from hneurons.layers.confidence.calibration import own_doubt, share
+from hneurons.layers.confidence.calibration import own_doubt
 from hneurons.layers.confidence.record import Boundary, Level
 from hneurons.origins.growth import natural
 from hneurons.probes import metrics
@@ -95,4 +95,4 @@ def _confidence(
         return empty, empty, empty
     bootstrap = Bootstrap(answers.groups[here], resamples=resamples, seed=seed)
     auroc = bootstrap.estimate(metrics.auroc, y, 1 - p, single_class(y))
-    return share(bootstrap, p, ~y, none), share(bootstrap, p, y, none), auroc
+    return bootstrap.mean(p, ~y, none), bootstrap.mean(p, y, none), auroc

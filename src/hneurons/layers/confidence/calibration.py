@@ -162,22 +162,11 @@ def confident(
                 probability=cut,
                 n_hallucinated=int(y.sum()),
                 n_faithful=int((~y).sum()),
-                hallucinated=share(bootstrap, over, y, "no answer is hallucinated"),
-                faithful=share(bootstrap, over, ~y, "no answer is faithful"),
+                hallucinated=bootstrap.mean(over, y, "no answer is hallucinated"),
+                faithful=bootstrap.mean(over, ~y, "no answer is faithful"),
             )
         )
     return found
-
-
-def share(
-    bootstrap: Bootstrap, values: Float64[np.ndarray, " rows"], among: Bool[np.ndarray, " rows"], undefined: str = ""
-) -> Estimate:
-    """Mean of `values` over some of the rows, with its interval over groups."""
-    columns = np.column_stack([values * among, among.astype(np.float64)])
-    totals = np.concatenate([columns.sum(axis=0)[None], bootstrap.totals(columns)])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = totals[:, 0] / totals[:, 1]
-    return bootstrap.interval(float(means[0]), means[1:], undefined)
 
 
 def not_too_sure(found: Estimate, groups: Shaped[np.ndarray, " rows"]) -> Estimate:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Shaped
 from scipy.stats import false_discovery_control, rankdata
 
 from hneurons.errors import NotEnoughDataError
-from hneurons.layers.confidence.calibration import chance, share
+from hneurons.layers.confidence.calibration import chance
 from hneurons.layers.confidence.meaning import AGREEMENT, SEMANTIC, Samples, figures
 from hneurons.layers.confidence.record import BySamples, Chance, Pool, Sampled, Signal
 from hneurons.probes import metrics
@@ -136,8 +136,8 @@ def _pool(name: str, drawn: Sequence[Drawn], *, resamples: int, permutations: in
         n=len(y),
         n_groups=bootstrap.n_groups,
         n_hallucinated=int(y.sum()),
-        always_wrong=share(
-            bootstrap, np.array([each.samples.meanings.max() == 0 for each in drawn], dtype=np.float64), y
+        always_wrong=bootstrap.mean(
+            np.array([each.samples.meanings.max() == 0 for each in drawn], dtype=np.float64), y
         ),
         signals=tuple(signals),
     )

@@ -231,12 +231,7 @@ def _distance(measure: Measure, read: Drifted, early: int, bootstrap: Bootstrap)
 
 
 def _curve(values: Float64[np.ndarray, "cases depths"], bootstrap: Bootstrap) -> list[Estimate]:
-    there = ~np.isnan(values)
-    sums = np.where(there, values, 0.0)
-    totals, depths = bootstrap.totals(np.column_stack([sums, there])), values.shape[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found, drawn = sums.sum(axis=0) / there.sum(axis=0), totals[:, :depths] / totals[:, depths:]
-    return [bootstrap.interval(float(found[d]), drawn[:, d], NONE) for d in range(depths)]
+    return bootstrap.means(values, ~np.isnan(values), NONE)
 
 
 def _undone(values: Float64[np.ndarray, "cases depths"], depth: int, bootstrap: Bootstrap) -> _Undone:

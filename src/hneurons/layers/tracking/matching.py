@@ -80,52 +80,10 @@ def paired_gaps(
     gaps = values[pairs.hallucinated] - values[pairs.faithful]
     own = np.array([groups[row] for row in pairs.hallucinated])
     bootstrap = Bootstrap(own, resamples=resamples, seed=seed)
-    totals = bootstrap.totals(np.column_stack([gaps, np.ones(len(gaps))]))
-    found = gaps.mean(axis=0)
-    estimates = [
-        bootstrap.interval(float(found[column]), totals[:, column] / totals[:, -1]) for column in range(columns)
-    ]
+    found, estimates = gaps.mean(axis=0), bootstrap.ratios(gaps, np.ones((len(gaps), 1)))
     random, permutations = np.random.default_rng(seed), max(permutations, FINE * columns)
     above = np.zeros(columns)
     for start in range(0, permutations, FLIPS):
         signs = 2.0 * random.integers(0, 2, size=(min(FLIPS, permutations - start), len(gaps))) - 1
         above += (np.abs(signs @ gaps / len(gaps)) >= np.abs(found) - 1e-12).sum(axis=0)
     return estimates, (1 + above) / (1 + permutations)
-
-
-def means(
-    values: Float64[np.ndarray, "rows columns"], chosen: Bool[np.ndarray, " rows"], bootstrap: Bootstrap, reason: str
-) -> list[Estimate]:
-    """The mean of each column over the chosen rows that are not NaN there, with intervals over all groups."""
-    here = chosen[:, None] & ~np.isnan(values)
-    sums = np.where(here, values, 0.0)
-    totals = bootstrap.totals(np.column_stack([sums, here]))
-    columns = values.shape[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = sums.sum(axis=0) / here.sum(axis=0)
-        drawn = totals[:, :columns] / totals[:, columns:]
-    return [bootstrap.interval(float(found[column]), drawn[:, column], reason) for column in range(columns)]
-
-
-def gap(
-    values: Float64[np.ndarray, " rows"], hallucinated: Bool[np.ndarray, " rows"], bootstrap: Bootstrap, reason: str
-) -> Estimate:
-    """Mean over hallucinated rows less that over faithful ones, rows that are NaN left out."""
-    known = ~np.isnan(values)
-    parts = [known & hallucinated, known & ~hallucinated]
-    columns = [column for part in parts for column in (np.where(part, values, 0.0), part.astype(float))]
-    stacked = np.column_stack(columns)
-    totals, whole = bootstrap.totals(stacked), stacked.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        value = whole[0] / whole[1] - whole[2] / whole[3]
-        drawn = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
-    return bootstrap.interval(float(value), drawn, reason)
-
-
-def weighted_means(
-    sums: Float64[np.ndarray, "rows columns"], weights: Float64[np.ndarray, " rows"], bootstrap: Bootstrap
-) -> list[Estimate]:
-    """Each column's sum over all rows by the sum of their weights, such as a mean over tokens of all answers."""
-    totals, columns = bootstrap.totals(np.column_stack([sums, weights])), sums.shape[1]
-    found = sums.sum(axis=0) / weights.sum()
-    return [bootstrap.interval(float(found[column]), totals[:, column] / totals[:, -1]) for column in range(columns)]

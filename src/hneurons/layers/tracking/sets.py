@@ -11,7 +11,7 @@ from scipy.stats import false_discovery_control
 
 from hneurons.layers.answered import Answered
 from hneurons.layers.tracking.decision import decided_at, last_ahead, leads_all, leads_rivals, was_ahead
-from hneurons.layers.tracking.matching import Pairs, gap, match, means, paired_gaps
+from hneurons.layers.tracking.matching import Pairs, match, paired_gaps
 from hneurons.layers.tracking.reading import COMPETITOR, CORRECT, GIVEN
 from hneurons.layers.tracking.record import (
     DecisionGap,
@@ -115,7 +115,7 @@ class SetReader:
                                 verdict=verdict,
                                 token=token,  # type: ignore[arg-type]
                                 n=int(there.sum()),
-                                probability=tuple(means(values, there, self.bootstrap, NONE_HERE)),
+                                probability=tuple(self._means(values, there, NONE_HERE)),
                                 rank=tuple(np.median(self.read[f"{lens}_rank"][there, :, column], axis=0).tolist()),
                             )
                         )
@@ -126,7 +126,7 @@ class SetReader:
             Entropies(
                 lens=lens,
                 verdict=verdict,
-                entropy=tuple(means(self.read[f"{lens}_entropy"].astype(np.float64), rows, self.bootstrap, NONE_HERE)),
+                entropy=tuple(self._means(self.read[f"{lens}_entropy"].astype(np.float64), rows, NONE_HERE)),
             )
             for lens in LENSES
             for verdict, rows in self._verdicts()
@@ -137,7 +137,7 @@ class SetReader:
         made = []
         for verdict, rows in self._verdicts():
             own = depths[rows]
-            never = means(np.isnan(depths).astype(np.float64)[:, None], rows, self.bootstrap, NONE_HERE)[0]
+            never = self._means(np.isnan(depths).astype(np.float64)[:, None], rows, NONE_HERE)[0]
             made.append(
                 Decisions(
                     lens=lens,
@@ -146,21 +146,30 @@ class SetReader:
                     n=len(own),
                     shares=tuple(float((own == depth).mean()) for depth in range(n_depths)),
                     never=never,
-                    mean=means(depths[:, None], rows, self.bootstrap, "none leads at the end")[0],
+                    mean=self._means(depths[:, None], rows, "none leads at the end")[0],
                 )
             )
         return made
 
+    def _means(
+        self, values: Float64[np.ndarray, "rows columns"], rows: Bool[np.ndarray, " rows"], reason: str
+    ) -> list[Estimate]:
+        """Over those of the rows that are not NaN there."""
+        return self.bootstrap.means(values, rows[:, None] & ~np.isnan(values), reason)
+
     def _gap(self, lens: LensName, rule: Rule) -> DecisionGap:
         depths = self.decided(lens, rule)
-        pairs = self.pairs.where(~np.isnan(depths))
+        known = ~np.isnan(depths)
+        pairs = self.pairs.where(known)
         (matched,), p = self._paired(depths[:, None], pairs)
         lengths = np.array([len(answer.prompt_ids) for answer in self.answers], dtype=np.float64)
         apart = lengths[pairs.hallucinated] - lengths[pairs.faithful]
         return DecisionGap(
             lens=lens,
             rule=rule,
-            raw=gap(depths, self.hallucinated, self.bootstrap, "one kind is never decided"),
+            raw=self.bootstrap.gap(
+                depths, known & self.hallucinated, known & ~self.hallucinated, "one kind is never decided"
+            ),
             matched=matched,
             n_pairs=len(pairs),
             length_gap=float(np.abs(apart).mean()) if len(pairs) else None,
@@ -176,7 +185,7 @@ class SetReader:
         n_others = (~np.isnan(others)).sum(axis=1)
         control = np.where(n_others > 0, np.nansum(others, axis=1) / np.maximum(n_others, 1), np.nan)
         columns = np.column_stack([own, control, own - control])
-        share, other, difference = means(columns, counts, self.bootstrap, "no right answer is behind at the end")
+        share, other, difference = self._means(columns, counts, "no right answer is behind at the end")
         last = last_ahead(given, correct)[counts]
         return Overtaken(
             lens=lens,
@@ -197,7 +206,7 @@ class SetReader:
         scaled = np.where(spread > 0, (flat - flat.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
         gaps, p = self._paired(scaled, self.pairs)
         q = None if p is None else false_discovery_control(p)
-        by_verdict = [means(flat, rows, self.bootstrap, NONE_HERE) for rows in (~self.hallucinated, self.hallucinated)]
+        by_verdict = [self._means(flat, rows, NONE_HERE) for rows in (~self.hallucinated, self.hallucinated)]
         return [
             LayerStatistic(
                 statistic=STATISTICS[kind],

@@ -29,7 +29,6 @@ from hneurons.layers.tracking.drift import (
     play_cases,
     read_cases,
 )
-from hneurons.layers.tracking.matching import weighted_means
 from hneurons.layers.tracking.reading import read_answers, read_divergence
 from hneurons.layers.tracking.record import Drift, LensFit, SetTracking, Tracking
 from hneurons.layers.tracking.sets import Asked, SetReader
@@ -155,7 +154,7 @@ def _fit(work: LayersWork, tuned: TunedLens) -> LensFit:
     bootstrap = Bootstrap(groups, resamples=settings.n_bootstrap, seed=settings.seed)
     card = tuned.card
     curves = {
-        name: tuple(weighted_means(values, found["tokens"], bootstrap))
+        name: tuple(bootstrap.ratios(values, found["tokens"][:, None]))
         for name, values in (
             ("logit", found["logit"]), ("tuned", found["tuned"]), ("gain", found["logit"] - found["tuned"]),
         )
