@@ -53,9 +53,9 @@ def kill_until_done(config: Path, out: Path, delays: list[float]) -> int:
     return killed
 
 
-def test_killed_once_it_ends_the_same(finished: Run, small_config: Path, tmp_path: Path) -> None:
+def test_killed_once_it_ends_the_same(smaller: Run, smaller_config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start(small_config, out)
+    process = start(smaller_config, out)
     deadline = time.monotonic() + 120
     while len(list((out / "responses").rglob("*.parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -64,11 +64,11 @@ def test_killed_once_it_ends_the_same(finished: Run, small_config: Path, tmp_pat
     states = stage_states(Run.open(out))
     assert 3 <= states[0].done < states[0].total
     before = {name: (out / name).stat().st_mtime_ns for name in artifacts(out) if name.endswith(".parquet")}
-    again = start(small_config, out)
+    again = start(smaller_config, out)
     _, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors.decode()
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before  # what was done is not done again
-    compare(artifacts(out), artifacts(finished.path))
+    compare(artifacts(out), artifacts(smaller.path))
 
 
 def test_what_a_killed_process_was_writing_is_removed(small_config: Path, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def compare(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
     assert "results.json" in names
 
 
-def test_the_day_is_the_same_on_either_side_of_midnight(finished: Run) -> None:
-    assert read_json(finished.probe / "probe.json")["provenance"]["date"] == "2026-01-01"
+def test_the_day_is_the_same_on_either_side_of_midnight(smaller: Run) -> None:
+    assert read_json(smaller.probe / "probe.json")["provenance"]["date"] == "2026-01-01"
 
 
-def test_the_comparison_sees_a_single_changed_byte(finished: Run) -> None:
-    expected = artifacts(finished.path)
+def test_the_comparison_sees_a_single_changed_byte(smaller: Run) -> None:
+    expected = artifacts(smaller.path)
     changed = dict(expected)
     name = next(name for name in changed if name.endswith(".parquet"))
     changed[name] = changed[name][:-1] + bytes([changed[name][-1] ^ 1])

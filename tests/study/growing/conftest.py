@@ -1,4 +1,4 @@
-"""A study with a probe, three checkpoints of the bundled model's shape, and what they show; made once for all tests.
+"""Three checkpoints of the bundled model's shape, and what they show in the smaller study; made once for all tests.
 
 The checkpoints: untrained, half-way (the mean of both), and the bundled base model.
 """
@@ -19,11 +19,9 @@ from hneurons.atlas.tokenizing import SPECIAL
 from hneurons.atlas.training import SIZES, new_model
 from hneurons.files import read_json, write_json
 from hneurons.origins.record import Growth
-from hneurons.study.config import StudyConfig, make_config
 from hneurons.study.evaluating import Fitted, fitted_detectors
 from hneurons.study.growing import grow
 from hneurons.study.run import Run
-from hneurons.study.stages import run_stages
 
 
 @pytest.fixture(scope="session")
@@ -48,38 +46,11 @@ def save_checkpoints(directory: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A study with as little to ask and to fit as gives a probe. Look, do not write."""
-    config = make_config().model_dump(mode="json")
-    config |= {
-        "train": {"questions": "atlas/cities", "split": "train", "limit": 240},
-        "evaluate": {
-            "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 80},
-            "invented": {
-                "questions": "atlas/invented",
-                "split": "validation",
-                "limit": 16,
-                "faithful_from": "in-domain",
-            },
-        },
-        "sampling": {"n_samples": 2, "max_new_tokens": 16},
-        "controls": {"n_random": 3, "n_layer_matched": 2, "n_permuted": 1, "n_stability": 2, "n_bootstrap": 100},
-    }
-    config["selection"]["minimum"] = 5
-    config["probe"] |= {"n_grid": 4, "n_known": 10}
-
-    def make(path: Path) -> None:
-        run_stages(Run.start(path, StudyConfig.model_validate(config)), until="fit")
-
-    return Run.open(made_once(tmp_path_factory, "fitted", make))
-
-
-@pytest.fixture(scope="session")
-def grown_at(traced: Run, checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grown_at(smaller: Run, checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the run lies with what its checkpoints show, what `grow` returned, and what it gave its engine to do."""
 
     def make(path: Path) -> None:
-        run, watched = Run.open(shutil.copytree(traced.path, path / "run")), Watched()
+        run, watched = Run.open(shutil.copytree(smaller.path, path / "run")), Watched()
         returned = grow(run, checkpoints, SETTINGS, watched)
         write_json(path / "returned.json", returned.model_dump(mode="json"))
         write_json(path / "done.json", watched.done)
@@ -94,8 +65,8 @@ def grown(grown_at: Path) -> tuple[Run, Growth]:
 
 
 @pytest.fixture(scope="session")
-def fitted(traced: Run) -> Fitted:
-    return fitted_detectors(traced)
+def fitted(smaller: Run) -> Fitted:
+    return fitted_detectors(smaller)
 
 
 @pytest.fixture

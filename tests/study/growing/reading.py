@@ -12,7 +12,7 @@ from hneurons.study.run import Run
 
 T = TypeVar("T")
 
-ASKED = {"in-domain": 80, "invented": 16}
+ASKED = {"in-domain": 80, "invented": 20}
 BY = "statements read"
 SETTINGS = OriginSettings(prompt=PromptFormat(style="plain"), by=BY)
 

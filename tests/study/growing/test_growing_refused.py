@@ -41,19 +41,19 @@ def test_two_of_one_step_are_refused(tmp_path: Path, checkpoints: Path) -> None:
 
 
 def test_a_checkpoint_of_another_shape_is_refused_before_anything_is_asked(
-    traced: Run, tmp_path: Path, checkpoints: Path
+    smaller: Run, tmp_path: Path, checkpoints: Path
 ) -> None:
     (tmp_path / "step1").symlink_to(checkpoints / "step500")
     ids = {token: i for i, token in enumerate(SPECIAL)}
     new_model(SIZES["1m"], ids, 0).save_pretrained(tmp_path / "step2")
-    error = refused(traced, tmp_path)
+    error = refused(smaller, tmp_path)
     assert "n_layers 4 instead of 6" in str(error)
     assert "step2" in str(error)
-    assert not traced.origin.exists()
+    assert not smaller.origin.exists()
 
 
-def test_a_run_without_a_probe_is_refused(traced: Run, tmp_path: Path, checkpoints: Path) -> None:
-    run = Run.start(tmp_path / "run", traced.config)
+def test_a_run_without_a_probe_is_refused(smaller: Run, tmp_path: Path, checkpoints: Path) -> None:
+    run = Run.start(tmp_path / "run", smaller.config)
     assert "hneurons fit" in str(refused(run, checkpoints))
 
 
@@ -67,9 +67,9 @@ def test_a_run_without_a_probe_is_refused(traced: Run, tmp_path: Path, checkpoin
         ("population", "'population' has .* values .* too many"),
     ],
 )
-def test_a_field_that_nothing_can_be_shown_by_is_refused(traced: Run, checkpoints: Path, by: str, said: str) -> None:
+def test_a_field_that_nothing_can_be_shown_by_is_refused(smaller: Run, checkpoints: Path, by: str, said: str) -> None:
     with pytest.raises(RunError, match=said):
-        grow(traced, checkpoints, OriginSettings(by=by), Watched(0))
+        grow(smaller, checkpoints, OriginSettings(by=by), Watched(0))
 
 
 def test_a_checkpoint_asked_otherwise_or_with_other_weights_is_refused(again: Run, checkpoints: Path) -> None:

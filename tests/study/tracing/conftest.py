@@ -1,4 +1,4 @@
-"""A smaller study, finished, and traced to the bundled base model; made once for all tests of tracing."""
+"""The smaller study, traced to the bundled base model; made once for all tests of tracing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from pathlib import Path
 import pytest
 from tests.sharing import made_once
 from tests.study.conftest import one_day
-from tests.study.tracing.reading import SMALLER, settings
+from tests.study.tracing.reading import settings
 
-from hneurons.files import write_json
 from hneurons.study import tracing
-from hneurons.study.config import make_config
 from hneurons.study.evaluating import Fitted, fitted_detectors
 from hneurons.study.run import Run
-from hneurons.study.stages import run_stages
 from hneurons.study.tracing import trace
 
 FITTED: dict[str, Fitted] = {}
@@ -30,27 +27,14 @@ def _one_day() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The study, finished and not traced. Look, do not write."""
-
-    def make(path: Path) -> None:
-        path.mkdir()
-        write_json(path / "smaller.json", SMALLER)
-        with one_day():
-            run_stages(Run.start(path / "run", make_config(path / "smaller.json")))
-
-    return Run.open(made_once(tmp_path_factory, "untraced", make) / "run")
-
-
-@pytest.fixture(scope="session")
-def traced(done: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The study, traced both ways without interruption. Look, do not write."""
+def traced(smaller: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The smaller study, traced both ways without interruption. Look, do not write."""
 
     def kept(run: Run) -> Fitted:
         return FITTED.setdefault(run.path.name, fitted_detectors(run))
 
     def make(path: Path) -> None:
-        run = Run.open(shutil.copytree(done.path, path / "run"))
+        run = Run.open(shutil.copytree(smaller.path, path / "run"))
         with one_day(), pytest.MonkeyPatch.context() as patch:
             patch.setattr(tracing, "fitted_detectors", kept)
             trace(run, settings())

@@ -9,17 +9,6 @@ from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.run import Run, read_record
 
 BASE = "atlas-7m-base"
-SMALLER: dict[str, Any] = {
-    "train": {"questions": "atlas/cities", "split": "train", "limit": 200},
-    "evaluate": {
-        "in-domain": {"questions": "atlas/cities", "split": "validation", "limit": 80},
-        "invented": {"questions": "atlas/invented", "split": "validation", "limit": 20, "faithful_from": "in-domain"},
-    },
-    "selection": {"minimum": 3},
-    "sampling": {"n_samples": 3},
-    "probe": {"n_grid": 3, "n_known": 3},
-    "controls": {"n_random": 3, "n_layer_matched": 3, "n_permuted": 2, "n_stability": 2, "n_bootstrap": 50},
-}
 
 
 def settings(base: str | None = BASE, **changed: Any) -> OriginSettings:

@@ -25,8 +25,8 @@ def test_files_that_changed_since_are_not_compared(copy: Run) -> None:
     assert kept.name == BASE
 
 
-def test_what_is_refused(done: Run, tmp_path: Path, tiny_directory: Callable[..., Path]) -> None:
-    run = Run.open(shutil.copytree(done.path, tmp_path / "run"))
+def test_what_is_refused(smaller: Run, tmp_path: Path, tiny_directory: Callable[..., Path]) -> None:
+    run = Run.open(shutil.copytree(smaller.path, tmp_path / "run"))
     with pytest.raises(
         RunError, match="which model atlas-7m-instruct was tuned from is not known; give it with --base"
     ):

@@ -44,9 +44,9 @@ class Stops:
 
 
 @pytest.mark.slow
-def test_interrupted_and_resumed_it_ends_the_same(traced: Run, done: Run, tmp_path: Path) -> None:
+def test_interrupted_and_resumed_it_ends_the_same(traced: Run, smaller: Run, tmp_path: Path) -> None:
     """Killed while sampling, while measuring and before the end; first backward only, then both ways."""
-    run = Run.open(shutil.copytree(done.path, tmp_path / "run"))
+    run = Run.open(shutil.copytree(smaller.path, tmp_path / "run"))
     assert origin_state(run) is None
     with pytest.raises(KeyboardInterrupt):
         trace(run, settings(), Stops(3))
@@ -110,9 +110,9 @@ def test_results_hold_what_was_found(copy: Run) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_a_base_model_that_is_right_on_nothing_has_no_auroc(done: Run, tmp_path: Path) -> None:
+def test_a_base_model_that_is_right_on_nothing_has_no_auroc(smaller: Run, tmp_path: Path) -> None:
     """There is nothing to tell apart, and no faithful answer to stand beside invented places."""
-    run = Run.open(shutil.copytree(done.path, tmp_path / "run"))
+    run = Run.open(shutil.copytree(smaller.path, tmp_path / "run"))
     base = nested_run(run, run.origin / "base", ModelSettings(name=BASE, dtype="float32"), settings())
     copy_questions(run, base)
     base.responses("in-domain").mkdir(parents=True)
@@ -132,8 +132,8 @@ def test_a_base_model_that_is_right_on_nothing_has_no_auroc(done: Run, tmp_path:
 
 
 @pytest.mark.usefixtures("once")
-def test_too_few_answers_for_a_probe_of_the_base_models_own(traced: Run, done: Run, tmp_path: Path) -> None:
-    run = Run.open(shutil.copytree(done.path, tmp_path / "run"))
+def test_too_few_answers_for_a_probe_of_the_base_models_own(traced: Run, smaller: Run, tmp_path: Path) -> None:
+    run = Run.open(shutil.copytree(smaller.path, tmp_path / "run"))
     base = nested_run(run, run.origin / "base", ModelSettings(name=BASE, dtype="float32"), settings())
     copy_questions(run, base)
     base.responses("train").mkdir(parents=True)
