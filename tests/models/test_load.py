@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -13,12 +14,17 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 import hneurons
+from hneurons.contributions import Item, collect
+from hneurons.contributions.tokens import TokenReader
 from hneurons.errors import ModelError, ModelNotFoundError, UnsupportedModelError
+from hneurons.interventions import scale
 from hneurons.models import source as source_module
 from hneurons.models.check import inspect_model
 from hneurons.models.language_model import LanguageModel
 from hneurons.models.registered import RegisteredModel
 from hneurons.models.source import hub_error
+from hneurons.models.tail import Tail
+from hneurons.responses.sampling import Prompt, Sampling, sample
 
 Directory = Callable[..., Path]
 
@@ -95,6 +101,67 @@ def test_offloaded_weights_give_the_same_figures(tiny_directory: Directory) -> N
     assert away.device == torch.device("cpu")
     torch.testing.assert_close(away.column_norms(), here.column_norms(), rtol=0, atol=0)
     assert away.fingerprint == here.fingerprint
+
+
+def test_layers_that_stay_in_the_files_give_the_same_numbers(tiny_directory: Directory) -> None:
+    """Automatic placement: what does not fit in memory is read from the files when its turn comes."""
+    path = tiny_directory("llama", layers=4)
+    here, away = hneurons.load(path, device="cpu"), hneurons.load(path, device_map="auto", max_memory={"cpu": "130KB"})
+    assert {str(place) for place in away.hf.hf_device_map.values()} == {"cpu", "disk"}
+    down: Any = away.down(3)
+    assert down.weight.is_meta
+    items = [Item("a", (5, 17, 40), (9, 30, 77), (1,)), Item("b", (8, 3), (100, 7), (0,))]
+    prompts = [Prompt(str(number), item.prompt_ids, "") for number, item in enumerate(items)]
+    found = []
+    for model in (here, away):
+        numbers = [collect(model, items).answer, collect(model, items).hidden_answer]
+        with scale(model, [(0, 3), (3, 40)], 3.0):
+            numbers.append(collect(model, items).answer)
+        numbers.append(TokenReader(model, [(3, 1), (0, 2)]).read(lambda model=model: forwarded(model))[1])
+        with torch.no_grad():
+            numbers.append(Tail(model)(torch.ones(1, model.hidden_size)).numpy())
+        said = sample(model, prompts, Sampling(n_samples=3, max_new_tokens=4))
+        found.append((numbers, [[each.token_ids for each in own] for own in said]))
+    for one, other in zip(found[0][0], found[1][0], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(found[0][0][0], found[0][0][2])  # scaling does something
+    assert found[0][1] == found[1][1]
+
+
+def test_one_weight_of_what_stays_in_the_files_is_in_memory_at_a_time(tiny_directory: Directory) -> None:
+    away = hneurons.load(tiny_directory("llama", layers=4), device_map={"": "disk"})
+    present: list[set[str]] = []
+
+    def look(*_: Any) -> None:
+        present.append({name for name, parameter in away.hf.named_parameters() if not parameter.is_meta})
+
+    projections = [away.down(layer) for layer in range(away.n_layers)]
+    for module in projections:  # within accelerate's own, which brings the weights
+        plain: Any = module._old_forward
+        module._old_forward = lambda *states, plain=plain: (look(), plain(*states))[1]
+    forwarded(away)
+    assert present == [{f"model.layers.{layer}.mlp.down_proj.weight"} for layer in range(away.n_layers)]
+    away.column_norms()
+    look()
+    assert present[-1] == set()
+
+
+def forwarded(model: LanguageModel) -> Any:
+    with torch.no_grad():
+        return model.hf(input_ids=torch.tensor([[5, 17, 40, 9]]), use_cache=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_memory": {"cpu": "1GB"}}, "max_memory and offload_folder belong to device_map"),
+        ({"device_map": "auto", "max_memory": {"gpu": "1GB"}}, "name accelerators by number"),
+        ({"device_map": "auto", "max_memory": {"0": "much"}}, "give bytes, or a size such as '20GiB'"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(copy: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        hneurons.load(copy, **arguments)
 
 
 def missing_shard(directory: Path) -> None:

@@ -34,6 +34,7 @@ from hneurons.models.parts import (
     width_of,
 )
 from hneurons.models.quantized import kinds_in, settle
+from hneurons.models.spreading import mend_columns
 from hneurons.models.verify import Verification, verify
 
 
@@ -89,6 +90,7 @@ class LanguageModel:
         self.anatomy = anatomy
         self.name = name
         self.revision = revision
+        mend_columns(hf)
         self.quantization = kinds_in(hf)
         self._parts: tuple[Parts, ...] = find_parts(hf, anatomy)
         settle(name, hf, hf.get_submodule(anatomy.layers.rpartition(".")[0]))
