@@ -7,7 +7,7 @@ neuron lie side by side, and `exponents` (neurons), by which columns were scaled
 
 In float32 every exponent is 0 and nothing is lost. In float16 the exponent brings a column's largest value just below
 2^15. Contributions lie around 1e-3, and below 6e-5 plain half precision thins out to steps of 6e-8; scaled, each
-value keeps 11 bits (a relative error of at most 2^-11) down to 2^-29 of its column's largest.
+value keeps 11 bits (a relative error of at most 2^-11) down to 2^-28 of its column's largest.
 """
 
 from __future__ import annotations
