@@ -32,7 +32,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from figures import Figure, add_json, save
-from hneurons.probes.path import Problem, c_grid, fit_path, violations
+from hneurons.probes.following import Problem
+from hneurons.probes.path import c_grid, fit_path, violations
 from hneurons.probes.solution import Solution
 from hneurons.probes.solver import warm_up
 from hneurons.probes.stability import jaccard

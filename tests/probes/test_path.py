@@ -10,8 +10,9 @@ from scipy.optimize import minimize
 
 from hneurons.errors import ProbeError
 from hneurons.probes.columns import ArrayColumns, correlate, deviations
+from hneurons.probes.following import Problem
 from hneurons.probes.labels import training_rows
-from hneurons.probes.path import Problem, c_grid, fit_path, fit_paths, violations
+from hneurons.probes.path import c_grid, fit_path, fit_paths, violations
 from hneurons.probes.rows import dense
 
 

@@ -51,7 +51,7 @@ def test_it_comes_back_as_it_was(probe, tmp_path):
     listed = json.loads((tmp_path / CARD).read_text())
     assert listed["neurons"][0].keys() == {"layer", "index", "weight"}
     assert listed["provenance"]["date"] == "2026-01-31"
-    assert "skglm" in listed["provenance"]["versions"]
+    assert "numba" in listed["provenance"]["versions"]
 
 
 def test_it_scores_as_a_naive_loop_does(probe, test_set):

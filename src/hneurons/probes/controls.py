@@ -14,8 +14,9 @@ from hneurons.probes.answers import Answers
 from hneurons.probes.bootstrap import single_class
 from hneurons.probes.columns import Columns
 from hneurons.probes.detectors import Detector, LogisticDetector, ProbeDetector, detect_by_neurons
+from hneurons.probes.following import Problem
 from hneurons.probes.labels import TrainingRows
-from hneurons.probes.path import Problem, fit_paths
+from hneurons.probes.path import fit_paths
 from hneurons.probes.select import choose
 from hneurons.probes.solution import Intercept
 from hneurons.progress import track

@@ -8,35 +8,31 @@ paper's: the penalty acts on raw contributions, so a neuron that varies little i
 and is rarely chosen; `scale="std"` divides every column by its standard deviation over the training rows first, which
 treats neurons alike and changes the set. Weights are always returned for raw contributions.
 
-Many problems (resamples, permuted labels) go along the path in step and share every pass over the data: a pass costs
-one matrix product for all of them. Between passes, each is solved by skglm on its working set of columns alone.
+The matrix is read as a stream and memory does not grow with the number of neurons. A first pass finds the candidates:
+the columns that pull hardest where all weights are zero. On these, held in memory, the whole path is solved: C after C,
+each from the solution before it, on working sets that grow until no candidate pulls too hard (`solver` does each of
+these small problems). Then one pass over all neurons checks every C of every problem (resamples, permuted labels) at
+once; columns that pull too hard become candidates, and the solutions they belong to are solved again from where they
+are, until a pass finds nothing more. (The strong rule of Tibshirani et al., 2012, screens for one C at a time, and so
+takes a pass for each.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int
-from scipy.special import expit, logit
+from jaxtyping import Bool, Float, Float64
+from scipy.special import expit
 
 from hneurons.errors import ProbeError
-from hneurons.probes.columns import Columns, as_columns, correlate, deviations
+from hneurons.probes.columns import Columns, as_columns, deviations
+from hneurons.probes.following import Problem, follow
 from hneurons.probes.solution import Intercept, Path, Scale, Solution
-from hneurons.probes.solver import solve
-from hneurons.progress import track
 
-MIN_WORKING_SET = 64
-MAX_PASSES = 50
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Rows of the data (a row may come several times, as in a bootstrap sample) and a label for each."""
-
-    rows: Int[np.ndarray, " samples"]
-    y: Bool[np.ndarray, " samples"]
+TOGETHER = 32
+"""Problems that share their passes; more of them would need more candidates in memory."""
 
 
 def fit_path(
@@ -88,10 +84,12 @@ def c_grid(
     if n < 1 or span <= 1:
         raise ProbeError(f"a grid of C needs n >= 1 and span > 1, not n={n} and span={span:g}")
     check(columns, [Problem(np.arange(columns.shape[0]), y)], [1.0])
-    gradient = np.abs(correlate(columns, (y.mean() - y.astype(np.float64))[:, None], exact=True)[0])
-    if scale == "std":
-        gradient = gradient * inverse(deviations(columns))
-    steepest = float(gradient.max())
+    residual = y.mean() - y.astype(np.float64)
+    factors = np.ones(columns.shape[1]) if scale == "none" else inverse(deviations(columns))
+    steepest = 0.0
+    for start, block in columns.blocks():
+        pulls = np.abs(residual @ block.astype(np.float64, copy=False)) * factors[start : start + block.shape[1]]
+        steepest = max(steepest, float(pulls.max()))
     if steepest <= 0:
         raise ProbeError("no neuron's contribution differs between the labels; the recorded contributions are constant")
     return tuple(float(span ** ((k + 1) / n) / steepest) for k in range(n))
@@ -119,7 +117,7 @@ def fit_paths(
         intercept, tol: as `fit_path`.
         stop_above: a problem's path ends after the first solution with more positive neurons than this.
         exact: measure `Solution.violation` in float64 over all neurons; otherwise in the precision of the data.
-        progress: description of a progress bar over C, if any.
+        progress: description of a progress bar over rounds of passes, if any.
 
     Returns:
         For every problem its solutions in ascending order of C.
@@ -127,27 +125,20 @@ def fit_paths(
     columns = as_columns(X)
     check(columns, problems, Cs)
     scaling = None if deviation is None else inverse(deviation)
-    runs = [_Run(problem, columns.shape[1], intercept == "free", tol) for problem in problems]
-    _pass(columns, runs, scaling)
     ordered = sorted(float(C) for C in Cs)
-    found: list[list[Solution]] = [[] for _ in problems]
-    active = list(range(len(runs)))
-    for C in track(ordered, progress) if progress else ordered:
-        for i in active:
-            runs[i].begin(C)
-        pending = active
-        while pending:
-            union = np.unique(np.concatenate([runs[i].working for i in pending]))
-            table = columns.take(union).T
-            if scaling is not None:
-                table = table * scaling[union, None]
-            for i in pending:
-                runs[i].solve(C, table, union)
-            _pass(columns, [runs[i] for i in pending], scaling)
-            pending = [i for i in pending if not runs[i].accepted(C)]
-        for i in active:
-            found[i].append(runs[i].solution(C, scaling))
-        active = [i for i in active if stop_above is None or len(found[i][-1].positive) <= stop_above]
+    found: list[list[Solution]] = []
+    for first in range(0, len(problems), TOGETHER):
+        group = problems[first : first + TOGETHER]
+        found += follow(
+            columns,
+            group,
+            ordered,
+            scaling,
+            free=intercept == "free",
+            tol=tol,
+            stop_above=stop_above,
+            progress=progress,
+        )
     if exact:
         for path, problem in zip(found, problems, strict=True):
             measured = violations(columns, problem, path, deviation=deviation, intercept=intercept)
@@ -178,20 +169,28 @@ def violations(
         residuals[:, k] = expit(logits[problem.rows]) - y
     spread = np.zeros((columns.shape[0], len(solutions)))
     np.add.at(spread, problem.rows, residuals)
-    found = []
-    for solution, gradient, residual in zip(
-        solutions, correlate(columns, spread, exact=True), residuals.T, strict=True
-    ):
-        g = solution.C * (gradient if deviation is None else gradient * inverse(deviation))
+    found = [_constant_violation(solution, residuals[:, k], intercept) for k, solution in enumerate(solutions)]
+    factors = None if deviation is None else inverse(deviation)
+    spread *= [solution.C for solution in solutions]
+    for start, block in columns.blocks():
+        g = spread.T @ block.astype(np.float64, copy=False)
+        stop = start + g.shape[1]
+        if factors is not None:
+            g *= factors[start:stop]
         distance = np.maximum(np.abs(g) - 1.0, 0.0)
-        distance[solution.indices] = np.abs(g[solution.indices] + np.sign(solution.weights))
-        if intercept == "free":
-            constant = abs(float(residual.mean()))
-        else:
-            slope, b = solution.C * float(residual.sum()), solution.intercept
-            constant = max(abs(slope) - 1.0, 0.0) if b == 0 else abs(slope + float(np.sign(b)))
-        found.append(max(float(distance.max()), constant))
+        for k, solution in enumerate(solutions):
+            within = slice(*np.searchsorted(solution.indices, (start, stop)))
+            own = solution.indices[within] - start
+            distance[k, own] = np.abs(g[k, own] + np.sign(solution.weights[within]))
+        found = np.maximum(found, distance.max(axis=1)).tolist()
     return found
+
+
+def _constant_violation(solution: Solution, residual: Float64[np.ndarray, " samples"], intercept: Intercept) -> float:
+    if intercept == "free":
+        return abs(float(residual.mean()))
+    slope, b = solution.C * float(residual.sum()), solution.intercept
+    return max(abs(slope) - 1.0, 0.0) if b == 0 else abs(slope + float(np.sign(b)))
 
 
 def inverse(deviation: Float64[np.ndarray, " neurons"]) -> Float64[np.ndarray, " neurons"]:
@@ -211,72 +210,3 @@ def check(columns: Columns, problems: Sequence[Problem], Cs: Sequence[float]) ->
             raise ProbeError(f"all {len(problem.y)} training rows are {kind}; a probe needs both kinds")
     if not len(Cs) or min(Cs) <= 0:
         raise ProbeError(f"C must be positive and there must be at least one; got {list(Cs)}")
-
-
-class _Run:
-    """One problem on its way along the path; weights here are those of the (scaled) columns that are penalised."""
-
-    def __init__(self, problem: Problem, neurons: int, free: bool, tol: float) -> None:
-        self.rows = problem.rows
-        self.y = problem.y.astype(np.float64)
-        self.free, self.tol = free, tol
-        self.working = np.empty(0, dtype=np.int64)
-        self.weights = np.empty(0)
-        self.intercept = float(logit(self.y.mean())) if free else 0.0
-        self.residual = expit(np.full(len(self.y), self.intercept)) - self.y
-        self.gradient = np.zeros(neurons, dtype=np.float32)
-        self.passes = 0
-
-    def begin(self, C: float) -> None:
-        """Start a C: the last support, and the columns that pull most."""
-        keep = self.weights != 0
-        self.working, self.weights = self.working[keep], self.weights[keep]
-        self.passes = 0
-        self._grow(np.abs(self.gradient), max(MIN_WORKING_SET, len(self.working)))
-
-    def solve(self, C: float, table: Float64[np.ndarray, "union rows"], union: Int[np.ndarray, " union"]) -> None:
-        """Solve on the working set."""
-        A = table[np.searchsorted(union, self.working)][:, self.rows].T
-        self.weights, self.intercept, logits = solve(
-            A, self.y, C, self.weights, self.intercept, free=self.free, tol=0.3 * self.tol
-        )
-        self.residual = expit(logits) - self.y
-
-    def accepted(self, C: float) -> bool:
-        """Whether no neuron outside the working set pulls more than the penalty holds; else the set grows."""
-        self.passes += 1
-        pull = np.abs(self.gradient)
-        pull[self.working] = 0.0
-        wrong = int((pull * C > 1.0 + self.tol).sum())
-        if not wrong or self.passes >= MAX_PASSES:
-            return True
-        self._grow(pull, min(wrong, max(MIN_WORKING_SET, len(self.working))))
-        return False
-
-    def solution(self, C: float, scaling: Float64[np.ndarray, " neurons"] | None) -> Solution:
-        """What was found, for raw contributions."""
-        order = np.argsort(self.working)
-        order = order[self.weights[order] != 0]
-        indices, penalised = self.working[order], self.weights[order]
-        g = C * self.gradient.astype(np.float64)
-        distance = np.maximum(np.abs(g) - 1.0, 0.0)
-        distance[indices] = np.abs(g[indices] + np.sign(penalised))
-        weights = penalised if scaling is None else penalised * scaling[indices]
-        return Solution(C, indices, weights, self.intercept, float(distance.max()), self.passes)
-
-    def _grow(self, pull: Float[np.ndarray, " neurons"], number: int) -> None:
-        """Add the `number` columns outside the working set that pull most."""
-        pull = pull.copy()
-        pull[self.working] = -1.0
-        number = min(number, len(pull) - len(self.working))
-        new = np.argpartition(pull, len(pull) - number)[len(pull) - number :] if number else np.empty(0, dtype=np.int64)
-        self.working = np.concatenate([self.working, new])
-        self.weights = np.concatenate([self.weights, np.zeros(len(new))])
-
-
-def _pass(columns: Columns, runs: Sequence[_Run], scaling: Float64[np.ndarray, " neurons"] | None) -> None:
-    """One pass over the data: the gradients of all runs."""
-    rows = columns.shape[0]
-    residuals = np.stack([np.bincount(run.rows, run.residual, rows) for run in runs], axis=1)
-    for run, gradient in zip(runs, correlate(columns, residuals, exact=False), strict=True):
-        run.gradient = gradient if scaling is None else (gradient * scaling).astype(np.float32)

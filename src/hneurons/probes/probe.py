@@ -290,7 +290,7 @@ def make_probe(
         provenance=Provenance(
             date=date,
             questions=dict(questions),
-            versions={name: version(name) for name in ("hneurons", "numpy", "scipy", "scikit-learn", "skglm")},
+            versions={name: version(name) for name in ("hneurons", "numpy", "scipy", "scikit-learn", "numba")},
             notes=dict(notes or {}),
         ),
     )

@@ -13,8 +13,9 @@ from scipy.special import ndtri
 
 from hneurons.errors import ProbeError
 from hneurons.probes.columns import Columns
+from hneurons.probes.following import Problem
 from hneurons.probes.labels import Neuron, neurons
-from hneurons.probes.path import Problem, fit_paths
+from hneurons.probes.path import fit_paths
 from hneurons.probes.solution import Intercept, Solution
 
 Resampling = Literal["half", "bootstrap"]
