@@ -12,6 +12,8 @@ contributions have weights (`benchmarks/path.py` holds all three against each ot
 
 from __future__ import annotations
 
+from inspect import unwrap
+
 import numpy as np
 from jaxtyping import Float64
 from numba import njit
@@ -119,8 +121,7 @@ def _gram(A: np.ndarray, part: np.ndarray, spread: np.ndarray, free: bool) -> Fl
     return gram
 
 
-@njit(nogil=True, cache=True)
-def _descend(H: np.ndarray, g: np.ndarray, w: np.ndarray, eps: float, sweeps: int) -> None:
+def _descending(H: np.ndarray, g: np.ndarray, w: np.ndarray, eps: float, sweeps: int) -> None:
     """Minimise g.d + d.H d / 2 + ||w + d||_1 coordinate by coordinate, in place: w becomes w + d, g becomes g + H d.
 
     Sweeps over the coordinates that are not zero alternate with sweeps over all, until no coordinate of one over all
@@ -147,6 +148,10 @@ def _descend(H: np.ndarray, g: np.ndarray, w: np.ndarray, eps: float, sweeps: in
             every = True
         else:
             every = False
+
+
+# Unwrapped: where annotations are checked, each function is wrapped in Python that cannot be compiled.
+_descend = njit(nogil=True, cache=True)(unwrap(_descending))
 
 
 def _line_search(
