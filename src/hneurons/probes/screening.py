@@ -26,8 +26,8 @@ class Strongest:
     threshold, `largest[k]` is the hardest pull of any neuron that is not excluded.
     """
 
-    indices: tuple[Int[np.ndarray, " some"], ...]
-    pulls: tuple[Float32[np.ndarray, " some"], ...]
+    indices: tuple[Int[np.ndarray, " _"], ...]
+    pulls: tuple[Float32[np.ndarray, " _"], ...]
     above: Int[np.ndarray, " fits"]
     largest: Float64[np.ndarray, " fits"]
 
@@ -103,7 +103,7 @@ class _Heap:
         self._parts = [(fits[kept], neurons[kept], values[kept])]
         self._held = int(kept.sum())
 
-    def sorted(self) -> tuple[tuple[Int[np.ndarray, " some"], ...], tuple[Float32[np.ndarray, " some"], ...]]:
+    def sorted(self) -> tuple[tuple[Int[np.ndarray, " _"], ...], tuple[Float32[np.ndarray, " _"], ...]]:
         """Neurons and values of each fit, largest value first."""
         if not self._parts:
             nothing = tuple(np.empty(0) for _ in self._bounds)
