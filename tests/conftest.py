@@ -139,7 +139,8 @@ MOE: dict[str, dict[str, object]] = {
     "olmoe": QWEN | {"num_key_value_heads": 4, "intermediate_size": 16},
     "gpt_oss": QWEN | {"intermediate_size": 16, "swiglu_limit": 0.7, "sliding_window": 8},
     "deepseek_v2": DEEPSEEK | {"num_key_value_heads": 4, "first_k_dense_replace": 1, "mlp_bias": True},
-    "deepseek_v3": DEEPSEEK | {"first_k_dense_replace": 1, "n_group": 2, "topk_group": 1, "n_shared_experts": 1},
+    "deepseek_v3": DEEPSEEK
+    | {"num_key_value_heads": 4, "first_k_dense_replace": 1, "n_group": 2, "topk_group": 1, "n_shared_experts": 1},
 }
 """Tiny configuration of every architecture with experts, as `TINY`; some mix dense layers in, wider or narrower."""
 

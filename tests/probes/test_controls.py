@@ -102,3 +102,12 @@ def test_bands_say_why_they_are_empty(world, worlds, dev):
     assert control.auroc.reason == "all 40 answers are hallucinated"
     assert control.flagged.mean == pytest.approx(np.mean([(d.scores(invented) >= 0.5).mean() for d in draws]))
     assert band([]).reason == "no draws"
+
+
+def test_no_random_neuron_is_drawn_where_there_is_none():
+    absent = np.arange(10, 20)
+    for matched in (False, True):
+        drawn = draw_neurons(np.array([3, 24]), 40, 20, draws=30, layer_matched=matched, seed=0, absent=absent)
+        assert not np.isin(drawn, absent).any()
+        anywhere = draw_neurons(np.array([3, 24]), 40, 20, draws=30, layer_matched=matched, seed=0)
+        assert np.isin(anywhere, absent).any()

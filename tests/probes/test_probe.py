@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from safetensors import safe_open
 
 from hneurons.errors import ProbeError, ProbeMismatchError
 from hneurons.models.fingerprint import ModelFingerprint
+from hneurons.models.mixture import ExpertLayout
 from hneurons.probes.path import c_grid, fit_path
 from hneurons.probes.probe import CARD, TENSORS, Probe, make_probe
 from hneurons.probes.rows import dense
+from hneurons.probes.solution import Path, Solution
 
 MODEL = ModelFingerprint(
     name="tiny", revision=None, model_type="llama", n_layers=4, n_neurons=64, hidden_size=16, weights_digest="ab" * 32
@@ -134,3 +137,27 @@ def test_a_quantized_copy_is_another_model_unless_it_is_asked_for(probe):
         moved.require(probe.card.model)
     with pytest.raises(ProbeMismatchError, match="n_neurons"):
         probe.moved_to(copy.model_copy(update={"n_neurons": copy.n_neurons + 1}))
+
+
+def test_neurons_of_experts_are_named_and_only_those_that_there_are_count(tmp_path):
+    layout = ExpertLayout(n_layers=4, n_experts=3, per_token=1, width=20, shared=4, dense=(3,), dense_width=30)
+    mixture = MODEL.model_copy(update={"experts": layout})
+    assert (mixture.neurons, MODEL.neurons) == (3 * 64 + 30, 4 * 64)
+    assert mixture.absent.tolist() == list(range(3 * 64 + 30, 4 * 64))
+    assert not len(MODEL.absent)
+    there = np.array([7, 64 + 45, 2 * 64 + 62, 3 * 64 + 5])
+    solution = Solution(1.0, there, np.array([1.0, 2.0, 3.0, -1.0]), 0.5, 0.0, 1)
+    made = made_of(solution, mixture)
+    assert [each.expert for each in made.card.neurons] == [0, 2, "shared", None]
+    assert made.per_mille == 1000 * 3 / (3 * 64 + 30)
+    made.save(tmp_path)
+    listed = json.loads((tmp_path / CARD).read_text())["neurons"]
+    assert [each.get("expert", "none") for each in listed] == [0, 2, "shared", "none"]
+    assert Probe.load(tmp_path).card.model == mixture
+    with pytest.raises(ProbeError, match="reads number 222, where a narrower layer of tiny has no neuron"):
+        made_of(replace(solution, indices=np.array([7, 8, 9, 222])), mixture)
+
+
+def made_of(solution, model):
+    how = {"scheme": "1-vs-1", "other": "response", "positions": "at", "date": "2026-01-31", "questions": {}}
+    return make_probe(solution, Path((solution,), "none", "free", None), model, **how)
