@@ -43,7 +43,8 @@ class Tail:
         self.vocabulary: int = self._head.weight.shape[0]
 
     def __call__(self, states: Float[Tensor, "reads hidden"]) -> Float[Tensor, "reads vocab"]:
-        """Logits of residual streams, in float32 or wider; `states` are in the type of the model, on its device."""
+        """Logits of residual streams, in float32 or wider, where `states` lie; the modules may lie on other devices."""
+        device = states.device
         states = states.to(self._model.dtype).unsqueeze(0)
         for module in self.modules:
             states = module(states)
@@ -51,7 +52,7 @@ class Tail:
         logits = logits * self._factor if self._factor is not None else logits
         if self._cap is not None:
             logits = torch.tanh(logits / self._cap) * self._cap
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return logits.to(device, torch.promote_types(logits.dtype, torch.float32))
 
     def check(self, states: Float[Tensor, "reads hidden"], own: Float[Tensor, "reads vocab"]) -> float:
         """Hold the tail of the last layer's states against the model's own logits; the largest relative difference.
