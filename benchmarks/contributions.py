@@ -1,6 +1,7 @@
 """Made-up contributions of any number of neurons, with the statistics of real ones, and neurons planted among them.
 
-    python benchmarks/contributions.py RUN       # take the statistics anew from a finished run
+    python benchmarks/contributions.py RUN                          # take the statistics anew from a finished run
+    python benchmarks/contributions.py --make FILE --neurons 458752    # write a matrix
 
 `contributions.safetensors` holds what 512 neurons of Atlas (7.1M, the study of `hneurons demo`) did on its 2,400
 training rows (600 hallucinated and 600 faithful answers, 1,200 other-token vectors): for each neuron the quantiles of
@@ -25,6 +26,7 @@ from numba import njit, prange
 from safetensors.numpy import load_file, save_file
 from scipy.stats import norm, rankdata
 
+from hneurons.probes.columns_file import write_columns
 from hneurons.probes.labels import training_rows
 from hneurons.study.measuring import read_measured
 from hneurons.study.run import Run
@@ -119,8 +121,19 @@ def take_statistics(run: Run) -> dict[str, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    save_file(take_statistics(Run.open(parser.parse_args().run)), STATISTICS)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--make", type=Path, metavar="FILE")
+    parser.add_argument("--neurons", type=int, default=458752)
+    parser.add_argument("--responses", type=int, default=2000)
+    parser.add_argument("--stored", choices=("float32", "float16"), default="float16")
+    args = parser.parse_args()
+    if args.make:
+        data = make_up(args.neurons, args.responses)
+        write_columns(args.make, data.blocks(), data.rows, data.neurons, args.stored)
+    elif args.run:
+        save_file(take_statistics(Run.open(args.run)), STATISTICS)
+    else:
+        parser.error("name a finished run, or give --make FILE")
 
 
 if __name__ == "__main__":

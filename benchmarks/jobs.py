@@ -50,7 +50,12 @@ JOBS = (
         "--limit 8 --repeats 2 --max-new-tokens 12", 4,
     ),
     Job(
-        "The sparse path over C", "path", "--neurons 6144", "--rows 200 --neurons 256", 2,
+        "The sparse path against solvers in memory", "path", "--part against --neurons 6144 24576 98304",
+        "--part against --neurons 2000 --quick", 10,
+    ),
+    Job(
+        "The sparse path from disk, neurons of a 7B model", "path", "--part scale --neurons 458752",
+        "--part scale --neurons 5000 --quick", 12, name="path-scale",
     ),
     Job(
         "Turning neurons, every alpha in one pass", "interventions",
