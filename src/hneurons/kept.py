@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,7 +32,7 @@ def kept(
         folder: where the parts lie.
         tasks: what is done; a worker gets one at a time.
         work: makes the arrays of a task.
-        engine: runs what is missing.
+        engine: runs what is missing; one of this process, as `work` may hold what no other can be given.
         description: for the progress bar: "reading the lens".
 
     Raises:
@@ -45,8 +46,18 @@ def kept(
             temporary.write_bytes(save(made))
 
     if missing:
-        engine.run(one, missing, description, len(tasks) - len(missing))
+        engine.run(_Closure(one), None, missing, description, len(tasks) - len(missing))
     return [_read(part_file(folder, number)) for number in range(len(tasks))]
+
+
+@dataclass(frozen=True)
+class _Closure:
+    """A job of this process alone: what it needs, it holds."""
+
+    work: Callable[[int], None]
+
+    def start(self, _: None, /) -> Callable[[int], None]:
+        return self.work
 
 
 def joined(parts: Sequence[Arrays]) -> dict[str, np.ndarray]:

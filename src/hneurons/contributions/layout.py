@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from hneurons.contributions.batches import Batches, batches_digest
 from hneurons.contributions.item import Recording, has_other
 from hneurons.errors import NotEnoughDataError
 from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.models.language_model import LanguageModel
 
 StoredType = Literal["float32", "float16"]
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """What a layout says of a model: a `LanguageModel`, or what is known of one."""
+
+    @property
+    def n_layers(self) -> int: ...
+    @property
+    def n_neurons(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def fingerprint(self) -> ModelFingerprint: ...
 
 
 class Layout(BaseModel):
@@ -43,9 +59,7 @@ class Layout(BaseModel):
     items: str
 
     @classmethod
-    def plan(
-        cls, model: LanguageModel, batches: Batches, recording: Recording, dtype: StoredType = "float32"
-    ) -> Layout:
+    def plan(cls, model: Planned, batches: Batches, recording: Recording, dtype: StoredType = "float32") -> Layout:
         """Layout for recording `batches` of `model`.
 
         Raises:

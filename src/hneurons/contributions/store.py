@@ -127,6 +127,23 @@ class ContributionStore:
         done = set(self.done_batches())
         return tuple(batch for batch in range(self.layout.batches) if batch not in done)
 
+    @property
+    def description(self) -> tuple[Path, ...]:
+        """The files that make an empty store: with copies of them a batch can be written elsewhere."""
+        return (*(self.path / name / "zarr.json" for name in self._names), self.path / "store.json")
+
+    def files(self, batch: int) -> tuple[Path, ...]:
+        """The files of batch number `batch`; the last one makes it count."""
+        return (*self._chunks(batch), self._part(batch))
+
+    @property
+    def _names(self) -> tuple[ArrayName, ...]:
+        return ("contributions",) if self.layout.hidden_size is None else ("contributions", "hidden")
+
+    def _chunks(self, batch: int) -> list[Path]:
+        layers = range(self.layout.n_layers)
+        return [self.path / name / f"c.{batch}.{layer}.0" for name in self._names for layer in layers]
+
     def writer(self, batch: int) -> BatchWriter:
         """A sink that writes batch number `batch`."""
         if not 0 <= batch < self.layout.batches:
@@ -272,7 +289,7 @@ class BatchWriter:
             RunError: a layer is missing, or the rows are not in their fixed order.
         """
         layout = self.store.layout
-        names: list[ArrayName] = ["contributions"] if layout.hidden_size is None else ["contributions", "hidden"]
+        names = self.store._names
         every = {(name, layer) for name in names for layer in range(layout.n_layers)}
         while self._behind:
             self._behind.popleft().result()
@@ -280,7 +297,7 @@ class BatchWriter:
             raise RunError(f"batch {self.batch} of {self.store.path} has {len(self._written)} of {len(every)} chunks")
         if [row.role for row in rows] != expected_roles([row.has_other for row in rows if row.role == "answer"]):
             raise RunError(f"the rows of batch {self.batch} are not every answer row followed by the other rows")
-        chunks = [self.store.path / name / f"c.{self.batch}.{layer}.0" for name, layer in sorted(every)]
+        chunks = self.store._chunks(self.batch)
         with ThreadPoolExecutor(max_workers=16) as pool:  # at once: a disk syncs many files about as fast as one
             list(pool.map(_sync, [*chunks, *(self.store.path / name for name in names)]))
         first = self.batch * layout.rows_per_batch

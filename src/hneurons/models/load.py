@@ -87,6 +87,13 @@ def load(
     return model
 
 
+def load_tokenizer(
+    path_or_id: str | PathLike[str], *, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
+    """The tokenizer of a model, without its weights; arguments and errors as of `load`."""
+    return _load_tokenizer(find_source(path_or_id, revision), trust_remote_code)
+
+
 def parse_dtype(dtype: str | torch.dtype) -> str | torch.dtype:
     """ "auto", or one of the four types that are supported.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from hneurons.endpoint import Account
-from hneurons.engine import Engine
 from hneurons.errors import CorruptRunError, QuestionSetError
 from hneurons.files import atomic_path, read_json, write_json, write_text
-from hneurons.models.language_model import LanguageModel
 from hneurons.questions.loading import load_questions, sample_questions
 from hneurons.questions.question import Question, QuestionSet
 from hneurons.questions.rows import FORMATS
@@ -23,6 +23,7 @@ from hneurons.responses.response import Response
 from hneurons.responses.sampling import Prompt, Sampling, batches, sample
 from hneurons.study.config import SetSettings, StudyConfig
 from hneurons.study.run import Run, read_record
+from hneurons.study.work import Work
 
 FILE_SPLIT = {"train": 0.7, "validation": 0.3}
 """How a question file, which has no splits of its own, is divided by group."""
@@ -113,7 +114,15 @@ def sampling_of(run: Run, name: str) -> Sampling:
     return settings if name == "train" else settings.model_copy(update={"n_samples": 1})
 
 
-def prompts_of(run: Run, name: str, model: LanguageModel) -> list[Prompt]:
+@runtime_checkable
+class Tokenizes(Protocol):
+    """A model, or anything else that has its tokenizer."""
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+
+def prompts_of(run: Run, name: str, model: Tokenizes) -> list[Prompt]:
     """The prompts of one set, as token ids."""
     how = run.config.prompt
     return [Prompt(each.id, tuple(how.token_ids(each.text, model.tokenizer))) for each in read_questions(run, name)]
@@ -140,28 +149,49 @@ def read_accounts(run: Run) -> list[Account]:
     return [read_record(file, Account) for file in files if file.exists()]
 
 
-def sample_responses(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
-    """Sample the responses of every set (or of `names`) that are still missing: by `model`, or where it is served."""
+@dataclass(frozen=True)
+class SampleJob:
+    """Samples the responses to a batch of prompts; task i is part i of the set."""
+
+    name: str
+    planned: tuple[tuple[Prompt, ...], ...]
+    how: Sampling
+
+    def start(self, work: Work, /) -> Callable[[int], None]:
+        model = work.model
+
+        def one(number: int) -> None:
+            said = sample(model, self.planned[number], self.how)
+            write_responses(part_file(work.run, self.name, number), [response for each in said for response in each])
+
+        return one
+
+    def needs(self, work: Work) -> tuple[Path, ...]:
+        return ()
+
+    def leaves(self, work: Work, number: int) -> tuple[Path, ...]:
+        return (part_file(work.run, self.name, number),)
+
+    @property
+    def content(self) -> str:
+        return repr(self)
+
+
+def sample_responses(work: Work, names: Iterable[str] | None = None) -> None:
+    """Sample the responses of every set (or of `names`) that are still missing: by the model, or where it is served."""
+    run = work.run
     chosen = run.config.endpoints.sample if run.config.endpoints else None
-    served = Served(chosen, model) if chosen else None
+    served = Served(chosen, work.model) if chosen else None
     for name in run.config.sets if names is None else names:
         done, total = parts(run, name)
         if done == total:
             continue
-        sampling = sampling_of(run, name)
-        planned = batches(prompts_of(run, name, model), run.config.batch_size)
+        planned = tuple(map(tuple, batches(prompts_of(run, name, work), run.config.batch_size)))
         missing = [number for number in range(total) if not part_file(run, name, number).exists()]
         if served is not None:
             _sample_served(run, served, name, {number: planned[number] for number in missing})
-            continue
-
-        def work(
-            number: int, name: str = name, planned: list[list[Prompt]] = planned, how: Sampling = sampling
-        ) -> None:
-            said = sample(model, planned[number], how)
-            write_responses(part_file(run, name, number), [response for each in said for response in each])
-
-        engine.run(work, missing, f"sampling {name}", done)
+        else:
+            work.do(SampleJob(name, planned, sampling_of(run, name)), missing, f"sampling {name}", done)
 
 
 def _sample_served(run: Run, served: Served, name: str, planned: Mapping[int, Sequence[Prompt]]) -> None:

@@ -37,7 +37,7 @@ from hneurons.study.evaluating import Fitted, evaluation_sets, fitted_detectors
 from hneurons.study.nested import answer, nested_run, right_answers, set_names, sets_asked, share_right
 from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.run import Run, read_record
-from hneurons.study.stages import Work
+from hneurons.study.work import Work
 
 MOST_STRATA = 20
 

@@ -3,45 +3,64 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from hneurons.contributions import ContributionStore, Item, Layout, extract_batch, plan_batches
-from hneurons.contributions.batches import Batches
+from hneurons.contributions.batches import Batches, batches_digest
 from hneurons.contributions.row import Table
-from hneurons.engine import Engine
 from hneurons.errors import CorruptRunError
 from hneurons.files import read_json
 from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.models.language_model import LanguageModel
 from hneurons.probes.answers import Answers
 from hneurons.probes.columns import Columns
 from hneurons.probes.rows import as_rows, rows_of, spread, stacked
 from hneurons.probes.states import stacked_states
-from hneurons.study.asking import prompts_of, read_questions, read_responses
+from hneurons.study.asking import Tokenizes, prompts_of, read_questions, read_responses
 from hneurons.study.judging import JudgedAnswer, Part, read_judged
 from hneurons.study.run import Run
 from hneurons.study.vectors import Vectors, require_room, stored_states
+from hneurons.study.work import Work
 
 
-def measure(run: Run, model: LanguageModel, engine: Engine, names: Iterable[str] | None = None) -> None:
+@dataclass(frozen=True)
+class MeasureJob:
+    """Records the contributions of a batch of answers into the store of their set, which is there."""
+
+    name: str
+    planned: Batches
+
+    def start(self, work: Work, /) -> Callable[[int], None]:
+        model, store = work.model, _store(work.run, self.name)
+        return lambda batch: extract_batch(model, self.planned[batch], store, batch)
+
+    def needs(self, work: Work) -> tuple[Path, ...]:
+        return _store(work.run, self.name).description
+
+    def leaves(self, work: Work, batch: int) -> tuple[Path, ...]:
+        return _store(work.run, self.name).files(batch)
+
+    @property
+    def content(self) -> str:
+        return f"{self.name} {batches_digest(self.planned)}"
+
+
+def measure(work: Work, names: Iterable[str] | None = None) -> None:
     """Record the contributions of every set (or of `names`) that are still missing; a set of no answers has none."""
+    run = work.run
     for name in run.config.sets if names is None else names:
         if measured(run, name):
             continue
         shutil.rmtree(run.columns / name, ignore_errors=True)  # of what was recorded before
-        planned = plan(run, name, model)
-        layout = Layout.plan(model, planned, run.config.recording, run.config.storage)
+        planned = plan(run, name, work)
+        layout = Layout.plan(work.known, planned, run.config.recording, run.config.storage)
         store = ContributionStore.create(run.contributions(name), layout)
-
-        def work(batch: int, planned: Batches = planned, store: ContributionStore = store) -> None:
-            extract_batch(model, planned[batch], store, batch)
-
-        engine.run(work, store.pending_batches(), f"measuring {name}", len(store.done_batches()))
+        work.do(MeasureJob(name, planned), store.pending_batches(), f"measuring {name}", len(store.done_batches()))
 
 
 def measured(run: Run, name: str) -> bool:
@@ -55,7 +74,7 @@ def _store(run: Run, name: str) -> ContributionStore:
     return ContributionStore.open(run.contributions(name))
 
 
-def plan(run: Run, name: str, model: LanguageModel) -> Batches:
+def plan(run: Run, name: str, model: Tokenizes) -> Batches:
     """The answers of a set that are used, in the batches in which they are recorded."""
     prompts = {prompt.question_id: prompt.token_ids for prompt in prompts_of(run, name, model)}
     said = read_responses(run, name)

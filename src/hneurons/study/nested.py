@@ -26,7 +26,7 @@ from hneurons.study.measuring import measure, measured
 from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.reading import Reader
 from hneurons.study.run import Run, differences
-from hneurons.study.stages import Work
+from hneurons.study.work import Work
 
 
 def derived_config(run: Run, model: ModelSettings, settings: OriginSettings) -> StudyConfig:
@@ -74,10 +74,10 @@ def answer(source: Run, work: Work, names: Sequence[str]) -> None:
     run = work.run
     copy_questions(source, run)
     if any(done < total for done, total in (parts(run, name) for name in names)):
-        sample_responses(run, work.model, work.engine, names)
+        sample_responses(work, names)
     judge_responses(run, names, lenient=True)
     if not all(measured(run, name) for name in names):
-        measure(run, work.model, work.engine, names)
+        measure(work, names)
 
 
 def set_names(run: Run) -> list[str]:

@@ -4,54 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 from hneurons.engine import Engine, Here
-from hneurons.errors import ConfigChangedError, RunError
-from hneurons.files import read_json, write_json
-from hneurons.models.fingerprint import ModelFingerprint
-from hneurons.models.language_model import LanguageModel
-from hneurons.models.load import load
+from hneurons.errors import RunError
 from hneurons.study.asking import parts, sample_responses, write_questions
 from hneurons.study.evaluating import evaluate
 from hneurons.study.fitting import fit_probe
 from hneurons.study.judging import judge_responses
 from hneurons.study.measuring import measure, measured
 from hneurons.study.run import Run
-
-
-class Work:
-    """A run with its engine, and its model, which is loaded when a stage first needs it."""
-
-    def __init__(self, run: Run, engine: Engine) -> None:
-        self.run = run
-        self.engine = engine
-
-    @cached_property
-    def model(self) -> LanguageModel:
-        """The model of the run; the same one as when the run began.
-
-        Raises:
-            ConfigChangedError: the weights at that path are no longer those that the run began with.
-        """
-        chosen = self.run.config.model
-        model = load(chosen.name, **chosen.arguments)
-        found: dict[str, Any] = {
-            "fingerprint": model.fingerprint.model_dump(mode="json"),
-            "residual": model.residual,
-            "parameters": model.hf.num_parameters(),
-        }
-        before = read_json(self.run.model) if self.run.model.exists() else {}
-        if not before or ModelFingerprint.model_validate(before["fingerprint"]) == model.fingerprint:
-            write_json(self.run.model, {**found, **before})
-        else:
-            differing = [key for key, value in found["fingerprint"].items() if before["fingerprint"].get(key) != value]
-            raise ConfigChangedError(
-                f"{chosen.name} is not the model that {self.run.path} began with ({', '.join(differing)} differ); "
-                "put that model back, or give another directory with --out"
-            )
-        return model
+from hneurons.study.work import Work
 
 
 @dataclass(frozen=True)
@@ -70,7 +32,7 @@ class State:
 
 def _sample(work: Work) -> None:
     write_questions(work.run)
-    sample_responses(work.run, work.model, work.engine)
+    sample_responses(work)
 
 
 def _report(work: Work) -> None:
@@ -82,7 +44,7 @@ def _report(work: Work) -> None:
 STAGES: dict[str, Callable[[Work], None]] = {
     "sample": _sample,
     "judge": lambda work: judge_responses(work.run),
-    "measure": lambda work: measure(work.run, work.model, work.engine),
+    "measure": lambda work: measure(work),
     "fit": lambda work: fit_probe(work.run, work.model),
     "evaluate": lambda work: evaluate(work.run, work.model),
     "report": _report,

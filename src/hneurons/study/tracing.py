@@ -28,7 +28,8 @@ from hneurons.study.fitting import fit_probe
 from hneurons.study.nested import answer, fingerprint_of, nested_run, set_names, sets_asked
 from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.run import Run, read_record
-from hneurons.study.stages import State, Work
+from hneurons.study.stages import State
+from hneurons.study.work import Work
 
 BASE = "base"
 

@@ -11,7 +11,9 @@ Like a study it can be killed at any moment: what is there is not made again, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from hneurons.compliance.answers import read_parts, write_part
 from hneurons.compliance.playing import Reply, Row, ask, play
@@ -27,8 +29,30 @@ from hneurons.models.language_model import LanguageModel
 from hneurons.models.registered import RegisteredModel
 from hneurons.registry import registered
 from hneurons.study.run import Run, differences, read_record
-from hneurons.study.stages import State, Work
+from hneurons.study.stages import State
 from hneurons.study.sweep_plan import KNOWN, TEXT, Frozen, SweepPlan, Task, part_file, plan_sweep
+from hneurons.study.work import Work
+
+
+@dataclass(frozen=True)
+class TurnJob:
+    """Makes parts of a sweep."""
+
+    plan: SweepPlan
+
+    def start(self, work: Work, /) -> Callable[[Task], None]:
+        run, model = work.run, work.model
+        return lambda task: write_part(part_file(run, task), perform(run, model, self.plan, task))
+
+    def needs(self, work: Work) -> tuple[Path, ...]:
+        return ()
+
+    def leaves(self, work: Work, task: Task) -> tuple[Path, ...]:
+        return (part_file(work.run, task),)
+
+    @property
+    def content(self) -> str:
+        return self.plan.settings.model_dump_json() + self.plan.frozen.model_dump_json()
 
 
 def run_sweep(run: Run, settings: SweepSettings, engine: Engine | None = None) -> Sweep:
@@ -43,16 +67,12 @@ def run_sweep(run: Run, settings: SweepSettings, engine: Engine | None = None) -
     engine = engine or Here()
     with run.locked():
         _begin(run, settings)
-        model = Work(run, engine).model
+        work = Work(run, engine)
         frozen = read_record(run.sweep / "plan.json", Frozen) if (run.sweep / "plan.json").exists() else None
-        plan = plan_sweep(run, model, settings, frozen.gate if frozen else None)
+        plan = plan_sweep(run, work.model, settings, frozen.gate if frozen else None)
         _freeze(run, frozen, plan)
         missing = [task for task in plan.tasks if not part_file(run, task).exists()]
-
-        def work(task: Task) -> None:
-            write_part(part_file(run, task), perform(run, model, plan, task))
-
-        engine.run(work, missing, "turning neurons", len(plan.tasks) - len(missing))
+        work.do(TurnJob(plan), missing, "turning neurons", len(plan.tasks) - len(missing))
         entry = registered("hneurons.models").get(run.config.model.name)
         shared = entry.shared_trait if isinstance(entry, RegisteredModel) else None
         found = sweep_found(_asked(run, plan), shared_trait=shared, verdicts=run.sweep / "verdicts")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from hneurons.engine import Job
 from hneurons.origins.record import Checkpoint, Growth
 from hneurons.questions.prompts import PromptFormat
 from hneurons.study.origin_settings import OriginSettings
 from hneurons.study.run import Run
 
-T = TypeVar("T")
+T, W = TypeVar("T"), TypeVar("W")
 
 ASKED = {"in-domain": 80, "invented": 20}
 BY = "statements read"
@@ -24,13 +25,17 @@ class Watched:
         self.lives = lives
         self.done: list[str] = []
 
-    def run(self, worker: Callable[[T], None], tasks: Sequence[T], description: str, done: int) -> None:
+    def run(self, job: Job[W, T], work: W, tasks: Sequence[T], description: str, done: int) -> None:
+        one = job.start(work)
         for task in tasks:
             if self.lives <= 0:
                 raise KeyboardInterrupt
             self.lives -= 1
             self.done.append(description)
-            worker(task)
+            one(task)
+
+    def release(self) -> None:
+        """The model is in this process."""
 
 
 def nested(run: Run, name: str) -> Run:

@@ -25,7 +25,7 @@ from hneurons.study.growing import strata
 from hneurons.study.judging import read_judged
 from hneurons.study.measuring import measure
 from hneurons.study.run import Run, read_record
-from hneurons.study.stages import Work
+from hneurons.study.work import Work
 
 
 def test_checkpoints_are_in_the_order_of_their_steps(grown: tuple[Run, Growth], checkpoints: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_detectors_are_the_tuned_models_on_the_checkpoints_own_answers(
     found = growth.checkpoints[-1]
     shutil.copytree(nested(run, found.name).path, tmp_path / "own")
     own = Run.open(tmp_path / "own")
-    measure(own, Work(own, Here()).model, Here(), ["in-domain"])
+    measure(Work(own, Here()), ["in-domain"])
     store = ContributionStore.open(own.contributions("in-domain"))
     table = store.table().where("answer")
     probe = Probe.load(run.probe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ SETTINGS = LayersSettings(
 class Idle:
     """An engine that must not be asked for anything."""
 
-    def run(self, worker: Callable[[Any], None], tasks: Sequence[Any], description: str, done: int) -> None:
+    def run(self, job: Any, work: Any, tasks: Sequence[Any], description: str, done: int) -> None:
         raise AssertionError(f"{description}: {len(tasks)} tasks are done again")
+
+    def release(self) -> None:
+        """The model is loaded here."""
 
 
 def work_on(finished: Run, path: Path, settings: LayersSettings = SETTINGS, engine: Any = None) -> LayersWork:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,8 +30,11 @@ SETTINGS = LayersSettings(n_each=10, n_bootstrap=20, n_permutations=20)
 class Idle:
     """An engine that must not be asked for anything."""
 
-    def run(self, worker: Callable[[Any], None], tasks: Sequence[Any], description: str, done: int) -> None:
+    def run(self, job: Any, work: Any, tasks: Sequence[Any], description: str, done: int) -> None:
         raise AssertionError(f"{description}: {len(tasks)} tasks are done again")
+
+    def release(self) -> None:
+        """The model is loaded here."""
 
 
 class Flat:

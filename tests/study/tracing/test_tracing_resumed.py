@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Stops:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def run(self, worker: Callable[[Any], None], tasks: Sequence[Any], description: str, done: int) -> None:
+    def run(self, job: Any, work: Any, tasks: Sequence[Any], description: str, done: int) -> None:
         for task in tasks:
             if not self.after:
                 raise KeyboardInterrupt

@@ -20,7 +20,7 @@ from hneurons.study.asking import prompts_of, read_questions, read_responses
 from hneurons.study.evaluating import Fitted, fitted_detectors
 from hneurons.study.judging import JudgedAnswer, Part, read_judged
 from hneurons.study.run import Run
-from hneurons.study.stages import Work
+from hneurons.study.work import Work
 
 
 class LayersWork:
