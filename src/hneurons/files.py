@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|.+\.[0-9a-f]{32}\.partial")  # ours, and Zarr's
 
 
 def is_temporary(name: str) -> bool:

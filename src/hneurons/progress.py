@@ -33,10 +33,10 @@ def track(items: Iterable[T], description: str, total: int | None = None, comple
 
 
 @contextmanager
-def steps(description: str, total: int) -> Iterator[Callable[[], None]]:
+def steps(description: str, total: int, completed: int = 0) -> Iterator[Callable[[], None]]:
     """The same bar for work that ends out of order: call what is yielded once for each step that is done."""
     with _bar() as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(description, total=total, completed=completed)
         yield lambda: progress.advance(task)
 
 

@@ -7,15 +7,20 @@ from typing import Annotated
 
 import typer
 
+from hneurons.cli.engines import with_engine
+from hneurons.engine import Engine
+
 
 def add(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("demo")(demo)
+    app.command("demo")(with_engine(demo))
 
 
 def demo(
     model: Annotated[str, typer.Option(help="A bundled model; see `hneurons models`.")] = "atlas-7m-instruct",
     out: Annotated[Path, typer.Option(help="Run directory.")] = Path("runs/demo"),
+    *,
+    engine: Engine,
 ) -> None:
     """Find the H-Neurons of a bundled model, turn them, trace them to its base model, and write the report.
 
@@ -40,11 +45,11 @@ def demo(
     if model not in (bundled := registered("hneurons.models")):
         raise RunError(f"{model!r} is no bundled model; use one of {', '.join(bundled)}, or hneurons study and sweep")
     run = Run.start(out, make_config(model=model))
-    run_stages(run)
-    swept(run, make_sweep_settings(run.config.model.name))
+    run_stages(run, engine=engine)
+    swept(run, make_sweep_settings(run.config.model.name), engine)
     origin = make_origin_settings(run.config.model, begun=settings_of(run))
     if origin.base is not None:
-        traced(run, origin)
+        traced(run, origin, engine)
     console, results = terminal(), read_results(run)
     print_tables(results, console)
     print_sweep(results, console)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hneurons.cli.engines import with_engine
+from hneurons.engine import Engine
+
 if TYPE_CHECKING:
     from hneurons.study.origin_settings import OriginSettings
     from hneurons.study.run import Run
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("origin")(origin)
+    app.command("origin")(with_engine(origin))
 
 
 def origin(
@@ -41,6 +44,8 @@ def origin(
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="Let the base model run code of its own; read it first.")
     ] = None,
+    *,
+    engine: Engine,
 ) -> None:
     """Trace the H-Neurons of a run to its base model: transfer both ways, drift of weights, growth over checkpoints.
 
@@ -68,13 +73,13 @@ def origin(
         by=by,
         trust_remote_code=trust_remote_code,
     )
-    traced(opened, settings, checkpoints)
+    traced(opened, settings, engine, checkpoints)
     console = terminal()
     print_origin(read_results(opened), console)
     print_report_path(opened, console)
 
 
-def traced(run: Run, settings: OriginSettings, checkpoints: Path | None = None) -> None:
+def traced(run: Run, settings: OriginSettings, engine: Engine, checkpoints: Path | None = None) -> None:
     """Trace a run to its base model, let its checkpoints follow, and write its results and its report anew.
 
     Where checkpoints are given and no base model is known, they are all that is looked at.
@@ -84,10 +89,10 @@ def traced(run: Run, settings: OriginSettings, checkpoints: Path | None = None) 
     from hneurons.study.tracing import trace
 
     if settings.base is not None or checkpoints is None:
-        trace(run, settings)
+        trace(run, settings, engine)
     if checkpoints is not None:
         from hneurons.study.growing import grow
 
-        grow(run, checkpoints, settings)
+        grow(run, checkpoints, settings, engine)
     run_stages(run)
     write_report(run)

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from hneurons.cli.engines import with_engine
+from hneurons.engine import Engine
+
 STAGES = {
     "sample": "Ask the questions of a run and write down what the model says.",
     "judge": "Judge the responses of a run, mark the answers in them, choose what is used.",
@@ -21,16 +24,19 @@ STAGES = {
 def add(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for name, summary in STAGES.items():
-        app.command(name, help=f"{summary} Stages before it that are not done are done first.")(_stage(name))
+        told = f"{summary} Stages before it that are not done are done first."
+        app.command(name, help=told)(with_engine(_stage(name)))
 
 
-def _stage(name: str) -> Callable[[Path], None]:
-    def command(run: Annotated[Path, typer.Argument(help="Run directory, made by `hneurons study`.")]) -> None:
+def _stage(name: str) -> Callable[..., None]:
+    def command(
+        run: Annotated[Path, typer.Argument(help="Run directory, made by `hneurons study`.")], *, engine: Engine
+    ) -> None:
         from hneurons.study.run import Run
         from hneurons.study.stages import run_stages
 
         opened = Run.open(run)
-        run_stages(opened, until=name)
+        run_stages(opened, until=name, engine=engine)
         if name == "report":
             from hneurons.report.html import write_report
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hneurons.cli.engines import with_engine
+from hneurons.engine import Engine
+
 if TYPE_CHECKING:
     from hneurons.study.config import StudyConfig
     from hneurons.study.run import Run
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("study")(study)
+    app.command("study")(with_engine(study))
 
 
 def study(
@@ -43,6 +46,8 @@ def study(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Then turn the H-Neurons, as `hneurons sweep` does without options.")
     ] = False,
+    *,
+    engine: Engine,
 ) -> None:
     """Find the H-Neurons of a model: ask, judge, measure, fit, evaluate, report.
 
@@ -66,14 +71,14 @@ def study(
         for each in models
     ]
     if len(settings) > 1:
-        study_all(settings, out, sweep=sweep)
+        study_all(settings, out, engine, sweep=sweep)
         return
     run = Run.start(out, settings[0])
-    _studied(run, sweep=sweep)
+    _studied(run, engine, sweep=sweep)
     print_results(run)
 
 
-def study_all(settings: Sequence[StudyConfig], out: Path, *, sweep: bool = False) -> None:
+def study_all(settings: Sequence[StudyConfig], out: Path, engine: Engine, *, sweep: bool = False) -> None:
     """One run a model in `out`, named after it, and their comparison.
 
     Raises:
@@ -95,20 +100,20 @@ def study_all(settings: Sequence[StudyConfig], out: Path, *, sweep: bool = False
     for place, run in enumerate(runs):
         said = f"{run.config.model.name}: model {place + 1} of {len(runs)}, in {run.path}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
-        _studied(run, sweep=sweep)
+        _studied(run, engine, sweep=sweep)
     compared([run.path for run in runs], out, names)
 
 
-def _studied(run: Run, *, sweep: bool) -> None:
+def _studied(run: Run, engine: Engine, *, sweep: bool) -> None:
     """All stages of a run, and the sweep if asked for, with the settings it was begun with or the model's own."""
     from hneurons.report.html import write_report
     from hneurons.study.stages import run_stages
 
-    run_stages(run)
+    run_stages(run, engine=engine)
     write_report(run)
     if sweep:
         from hneurons.cli.sweep import swept
         from hneurons.study.config import make_sweep_settings
         from hneurons.study.turning import settings_of
 
-        swept(run, make_sweep_settings(run.config.model.name, begun=settings_of(run)))
+        swept(run, make_sweep_settings(run.config.model.name, begun=settings_of(run)), engine)

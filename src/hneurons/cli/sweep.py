@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hneurons.cli.engines import with_engine
+from hneurons.engine import Engine
+
 if TYPE_CHECKING:
     from hneurons.compliance.settings import SweepSettings
     from hneurons.study.run import Run
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Add the command to `app`."""
-    app.command("sweep")(sweep)
+    app.command("sweep")(with_engine(sweep))
 
 
 def sweep(
@@ -38,6 +41,8 @@ def sweep(
     judge_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible endpoint that judges.")] = None,
     judge_model: Annotated[str | None, typer.Option(help="Name of the model there; key: $OPENAI_API_KEY.")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with further settings.")] = None,
+    *,
+    engine: Engine,
 ) -> None:
     """Turn the H-Neurons of a run over alpha: compliance beside random neurons, and what it costs.
 
@@ -66,19 +71,19 @@ def sweep(
         judge_url=judge_url,
         judge_model=judge_model,
     )
-    swept(opened, settings)
+    swept(opened, settings, engine)
     console = terminal()
     print_sweep(read_results(opened), console)
     print_report_path(opened, console)
 
 
-def swept(run: Run, settings: SweepSettings) -> None:
+def swept(run: Run, settings: SweepSettings, engine: Engine) -> None:
     """Sweep a run, and write its results and its report anew."""
     from hneurons.report.html import write_report
     from hneurons.study.stages import run_stages
     from hneurons.study.turning import run_sweep
 
-    run_sweep(run, settings)
+    run_sweep(run, settings, engine)
     run_stages(run)
     write_report(run)
 

@@ -191,11 +191,11 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunError(f"another process works on {self.path}; wait for it, or give another --out") from None
-            self._remove_unfinished()
+            self.remove_unfinished()
             yield
 
-    def _remove_unfinished(self) -> None:
-        """Remove what a killed process was writing; a nested run, which has a lock of its own, does so for itself."""
+    def remove_unfinished(self) -> None:
+        """Remove what killed processes were writing, when none is writing; a nested run does so for itself."""
         for directory, inner, files in os.walk(self.path):
             if Path(directory) == self.path:
                 inner[:] = [name for name in inner if name != self.origin.name]

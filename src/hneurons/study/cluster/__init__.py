@@ -1,0 +1,1 @@
+"""A run over many processes and machines: tasks handed out, workers lost and replaced, files brought together."""
