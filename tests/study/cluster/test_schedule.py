@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from hneurons.errors import RunError
-from hneurons.study.cluster.schedule import MOST_DEATHS, Schedule
+from hneurons.study.cluster.schedule import MOST_TRIES, Schedule
 
 
 def test_everything_is_done_once_in_order_by_one_worker() -> None:
@@ -52,13 +52,13 @@ def test_a_task_that_costs_worker_after_worker_ends_the_run_and_is_named() -> No
     schedule.next_for(0)
     schedule.hand_in(0, 0)
     schedule.done(0)
-    for worker in range(MOST_DEATHS - 1):
+    for worker in range(MOST_TRIES - 1):
         schedule.next_for(worker)
         schedule.lose(worker, "out of memory")
         schedule.hire(worker + 1)
-    schedule.next_for(MOST_DEATHS - 1)
+    schedule.next_for(MOST_TRIES - 1)
     with pytest.raises(RunError, match=r"one batch \(deadly\) came to nothing 3 times: out of memory"):
-        schedule.lose(MOST_DEATHS - 1, "out of memory")
+        schedule.lose(MOST_TRIES - 1, "out of memory")
 
 
 def test_what_was_handed_in_survives_its_worker() -> None:
@@ -97,7 +97,7 @@ def test_whatever_happens_every_task_is_done_and_counted_once(seed: int) -> None
             schedule.hand_in(worker, place)
             schedule.done(place)
             finished.append(place)
-        elif draw.random() < 0.3 and not any(count == MOST_DEATHS - 1 for count in schedule.again.values()):
+        elif draw.random() < 0.3 and not any(count == MOST_TRIES - 1 for count in schedule.again.values()):
             schedule.lose(worker, "killed")
             alive.remove(worker)
     assert sorted(finished) == list(range(n))

@@ -10,8 +10,8 @@ from hneurons.errors import RunError
 
 T = TypeVar("T")
 
-MOST_DEATHS = 3
-"""A task in whose doing so many workers were lost is not tried again."""
+MOST_TRIES = 3
+"""A task that came to nothing so often, its workers lost, is not tried again; nor is loading the model."""
 
 
 class Schedule(Generic[T]):
@@ -80,8 +80,8 @@ class Schedule(Generic[T]):
     def _blame(self, places: Iterable[int], reason: str) -> None:
         for place in places:
             self.again[place] += 1
-            if self.again[place] >= MOST_DEATHS:
+            if self.again[place] >= MOST_TRIES:
                 raise RunError(
-                    f"one batch ({self.tasks[place]}) came to nothing {MOST_DEATHS} times: {reason}; what is done is "
+                    f"one batch ({self.tasks[place]}) came to nothing {MOST_TRIES} times: {reason}; what is done is "
                     "kept; give workers more memory, or the run smaller batches"
                 )
