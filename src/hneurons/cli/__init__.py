@@ -22,7 +22,7 @@ USERS_TO_MEND = frozenset(
 
 def build() -> typer.Typer:
     """The application with all its commands."""
-    from hneurons.cli import compare, demo, export, layers, models, origin, stages, status, study, sweep
+    from hneurons.cli import compare, demo, export, layers, models, origin, plan, stages, status, study, sweep
     from hneurons.registry import registered
 
     app = typer.Typer(
@@ -50,6 +50,7 @@ def build() -> typer.Typer:
     status.add(app)
     compare.add(app)
     export.add(app)
+    plan.add(app)
     app.add_typer(models.app, name="models")
     for name, command in registered("hneurons.commands").items():
         app.add_typer(command, name=name)
