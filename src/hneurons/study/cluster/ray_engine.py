@@ -69,7 +69,7 @@ class RayEngine:
         if not isinstance(work, Work):
             raise RunError("this work holds what no other process can be given; leave --engine out")
         work.unload()
-        self._connect()
+        self.connect()
         if self._of != work.run.path:
             self.release()
             self._of = work.run.path
@@ -95,7 +95,8 @@ class RayEngine:
                 self._close()
                 self._close = None
 
-    def _connect(self) -> None:
+    def connect(self) -> None:
+        """Find the cluster, or start it; `run` does so when it is first needed."""
         if self._close is None:
             self.ray, self._gpus, self._close = connected(self.cluster)
 
