@@ -38,6 +38,9 @@ slow: install-dev  ## the tests that take long
 bench: install-dev  ## all benchmarks, into benchmarks/RESULTS.md, in half an hour; QUICK=1, FRESH=1, DATA=folder, RUN=folder
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(if $(FRESH),--fresh) $(if $(DATA),--data $(DATA)) $(if $(RUN),--run $(RUN))
 
+cluster: install-dev  ## a real Ray cluster on this machine, its workers killed
+	$(BIN)/python -m pytest -m slow tests/study/cluster
+
 lint: install-dev  ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

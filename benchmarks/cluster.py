@@ -4,8 +4,8 @@
     python benchmarks/cluster.py --part killed        seconds that a worker killed half-way adds
     python benchmarks/cluster.py --part dispatch      milliseconds of the driver for a task, by workers it waits for
 
-The first two are of the bundled model on one thread. In the third the workers do nothing, so that the driver is all there
-is to wait for; all but two of them never answer, and only are waited for.
+The first two are of the bundled model on one thread. In the third the workers do nothing, so that the driver is
+all there is to wait for; all but two of them never answer.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def overhead(args: argparse.Namespace, folder: Path) -> list[Figure]:
     batches = -(-args.questions // 64)
     return [
         Figure.of(
-            ratio(seconds["ray"], seconds["here"]), "sampling by one worker of a Ray cluster", "the same in one process",
-            model=MODEL, batches=batches,
+            ratio(seconds["ray"], seconds["here"]),
+            "sampling by one worker of a Ray cluster", "the same in one process", model=MODEL, batches=batches,
         )
     ]  # fmt: skip
 

@@ -95,6 +95,13 @@ JOBS = (
     ),
     *(
         Job(
+            f"The Ray engine: {part}", "cluster", f"--part {part}", f"--part {part} --questions 64 --repeats 1", 4,
+            needs="ray", name=f"cluster-{part}",
+        )
+        for part in ("overhead", "killed", "dispatch")
+    ),
+    *(
+        Job(
             f"The shape of Llama-3.1-8B on a GPU: {part}", "gpu", f"--part {part}",
             f"--part {part} --items 64 --repeats 2", 3, needs="gpu", name=f"gpu-{part}",
         )
