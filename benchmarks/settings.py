@@ -17,6 +17,7 @@ import numpy as np
 
 from figures import Figure, add_json, save
 from hneurons.contributions import ContributionStore, Layout, Recording, extract_batch
+from hneurons.engine import Here
 from hneurons.probes import metrics
 from hneurons.probes.answers import Answers
 from hneurons.probes.controls import random_neurons, refit
@@ -26,7 +27,7 @@ from hneurons.probes.path import c_grid, fit_path
 from hneurons.probes.select import choose
 from hneurons.study.measuring import plan, read_measured
 from hneurons.study.run import Run
-from hneurons.study.stages import Here, Work
+from hneurons.study.work import Work
 
 
 def auroc(detector: Detector, answers: Answers) -> float:
