@@ -89,11 +89,10 @@ class Worker:
             os.chdir(self.place.directory)
         run = self.work.run
         chosen = run.config.model
-        spread = chosen.device_map or ("auto" if self.place.gpus > 1 else None)
-        device = "cpu" if self.place.gpus == 0 else None
-        model = chosen.model_copy(
-            update={"device": device, "device_map": spread if self.place.gpus else None}
-        )  # where the weights go is this worker's affair
+        update: dict[str, Any] = {"device": None}  # where the weights go is this worker's affair
+        if chosen.device_map is None:
+            update |= {"device_map": "auto"} if self.place.gpus > 1 else {"device": None if self.place.gpus else "cpu"}
+        model = chosen.model_copy(update=update)
         path = run.path
         if self.place.storage is not None:
             self._scratch = path = Path(tempfile.mkdtemp(prefix="hneurons-worker-"))
