@@ -37,7 +37,9 @@ def plan(
     workers: Annotated[int, typer.Option(min=1, help="Replicas of the model.")] = 1,
     gpus_per_worker: Annotated[int, typer.Option(min=1, help="GPUs of each.")] = 1,
     price: Annotated[float, typer.Option(min=0, help="Of a GPU's hour, in any currency.")] = 0.0,
-    dispatch: Annotated[float, typer.Option(min=0, help="Milliseconds of the driver for a batch.")] = 2.0,
+    dispatch: Annotated[
+        float, typer.Option(min=0, help="Milliseconds of the driver for a batch (benchmarks/cluster.py).")
+    ] = 12.5,
     start: Annotated[float, typer.Option(min=0, help="Seconds a worker takes to start, beside reading.")] = 30.0,
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with the settings of the study.")] = None,
 ) -> None:
