@@ -36,11 +36,15 @@ class Stops:
         self.after = after
 
     def run(self, job: Any, work: Any, tasks: Sequence[Any], description: str, done: int) -> None:
+        one = job.start(work)
         for task in tasks:
             if not self.after:
                 raise KeyboardInterrupt
             self.after -= 1
-            worker(task)
+            one(task)
+
+    def release(self) -> None:
+        """The model is in this process."""
 
 
 @pytest.mark.slow
