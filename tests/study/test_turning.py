@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,9 +191,13 @@ class Stops:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def run(self, worker: Callable[[Any], None], tasks: Sequence[Any], description: str, done: int) -> None:
+    def run(self, job: Any, work: Any, tasks: Sequence[Any], description: str, done: int) -> None:
+        one = job.start(work)
         for task in tasks[: self.after]:
-            worker(task)
+            one(task)
+
+    def release(self) -> None:
+        """The model is in this process."""
         raise KeyboardInterrupt
 
 
