@@ -195,10 +195,10 @@ class Stops:
         one = job.start(work)
         for task in tasks[: self.after]:
             one(task)
+        raise KeyboardInterrupt
 
     def release(self) -> None:
         """The model is in this process."""
-        raise KeyboardInterrupt
 
 
 @pytest.mark.slow
