@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int
 
 from hneurons.errors import ProbeError
@@ -81,23 +82,17 @@ def as_columns(data: Columns | Float[np.ndarray, "rows neurons"]) -> Columns:
     return ArrayColumns(data) if isinstance(data, np.ndarray) else data
 
 
-def correlate(
-    columns: Columns, residuals: Float64[np.ndarray, "rows problems"], *, exact: bool
-) -> Float[np.ndarray, "problems neurons"]:
-    """residuals^T X in one pass over the data: the gradients of all problems at once.
-
-    Args:
-        columns: the data.
-        residuals: one column per problem.
-        exact: compute in float64; otherwise in the precision of the data (float32 errs by about 1e-6 here).
-    """
-    neurons = columns.shape[1]
-    gradients = np.empty((residuals.shape[1], neurons), dtype=np.float64 if exact else np.float32)
+def correlated(
+    columns: Columns, residuals: Float64[np.ndarray, "rows problems"]
+) -> Iterator[tuple[int, Float64[np.ndarray, "width problems"]]]:
+    """X^T residuals in float64, in one pass: for each block the number of its first column, and its products."""
+    R = torch.from_numpy(np.ascontiguousarray(residuals, dtype=np.float64))
+    wide = torch.empty(0, len(R), dtype=torch.float64)  # kept: blocks are freed and had again at the cost of a pass
     for start, block in columns.blocks():
-        if exact:
-            block = block.astype(np.float64, copy=False)
-        gradients[:, start : start + block.shape[1]] = residuals.T.astype(block.dtype, copy=False) @ block
-    return gradients
+        X = torch.from_numpy(np.ascontiguousarray(block.T))
+        if len(wide) < len(X):
+            wide = torch.empty(len(X), len(R), dtype=torch.float64)
+        yield start, torch.mm(wide[: len(X)].copy_(X), R).numpy()
 
 
 def deviations(columns: Columns) -> Float64[np.ndarray, " neurons"]:

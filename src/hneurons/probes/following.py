@@ -105,6 +105,9 @@ class _Step:
 
     def check(self, passed: bool, largest: float) -> None:
         self.checked = self.solved = passed
+        if not passed:  # a fresh working set: what was tried in vain is left behind
+            support = self.weights != 0
+            self.working, self.weights = self.working[support], self.weights[support]
         self.beyond = max(0.0, largest - 1.0)
         self.passes += 1
 

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Float64
 from scipy.special import expit
 
 from hneurons.errors import ProbeError
-from hneurons.probes.columns import Columns, as_columns, deviations
+from hneurons.probes.columns import Columns, as_columns, correlated, deviations
 from hneurons.probes.following import Problem, follow
 from hneurons.probes.solution import Intercept, Path, Scale, Solution
 
@@ -87,8 +87,8 @@ def c_grid(
     residual = y.mean() - y.astype(np.float64)
     factors = np.ones(columns.shape[1]) if scale == "none" else inverse(deviations(columns))
     steepest = 0.0
-    for start, block in columns.blocks():
-        pulls = np.abs(residual @ block.astype(np.float64, copy=False)) * factors[start : start + block.shape[1]]
+    for start, products in correlated(columns, residual[:, None]):
+        pulls = np.abs(products[:, 0]) * factors[start : start + len(products)]
         steepest = max(steepest, float(pulls.max()))
     if steepest <= 0:
         raise ProbeError("no neuron's contribution differs between the labels; the recorded contributions are constant")
@@ -172,8 +172,8 @@ def violations(
     found = [_constant_violation(solution, residuals[:, k], intercept) for k, solution in enumerate(solutions)]
     factors = None if deviation is None else inverse(deviation)
     spread *= [solution.C for solution in solutions]
-    for start, block in columns.blocks():
-        g = spread.T @ block.astype(np.float64, copy=False)
+    for start, products in correlated(columns, spread):
+        g = products.T
         stop = start + g.shape[1]
         if factors is not None:
             g *= factors[start:stop]
