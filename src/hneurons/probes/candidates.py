@@ -46,7 +46,7 @@ class Candidates:
         free = np.flatnonzero(~np.isin(self._neurons, in_use))
         free = free[np.argsort(self._pulls[free], kind="stable")]
         new = new[: max(self.capacity - held + len(free), TAKE_AT_ONCE)]
-        grown = max(min(len(new), self.capacity - held), len(new) - len(free))
+        grown = max(0, min(len(new), self.capacity - held), len(new) - len(free))
         places = np.concatenate([np.arange(held, held + grown), free[: len(new) - grown]])
         if held + grown > len(self._table):
             more = torch.empty(held + grown - len(self._table), self._table.shape[1])
