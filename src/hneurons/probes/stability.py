@@ -38,7 +38,7 @@ class Frequency(BaseModel):
 
 @dataclass(frozen=True)
 class Stability:
-    """Selection counts of all neurons over resamples, one row per C.
+    """Selection counts over resamples, one row per C, of the neurons that some resample selected at some C (ascending).
 
     `Cs` are those of the full data; each resample was fitted at C * n / n_resample, which keeps the penalty per row.
     `jaccard[k]` is the mean overlap between pairs of resamples at Cs[k], NaN where they select nothing. A resample
@@ -47,7 +47,8 @@ class Stability:
 
     Cs: tuple[float, ...]
     resampling: Resampling
-    counts: Int[np.ndarray, "C neurons"]
+    selected: Int[np.ndarray, " selected"]
+    counts: Int[np.ndarray, "C selected"]
     fitted: Int[np.ndarray, " C"]
     sizes: Float64[np.ndarray, " C"]
     jaccard: Float64[np.ndarray, " C"]
@@ -56,9 +57,9 @@ class Stability:
         """Neurons selected at least `at_least` times at Cs[k], most frequent first."""
         counts, fitted = self.counts[k], int(self.fitted[k])
         order = np.argsort(-counts, kind="stable")
-        order = order[counts[order] >= at_least]
+        order = order[counts[order] >= max(1, at_least)]
         found = []
-        for neuron, i in zip(neurons(order, n_neurons), order, strict=True):
+        for neuron, i in zip(neurons(self.selected[order], n_neurons), order, strict=True):
             low, high = wilson(int(counts[i]), fitted)
             found.append(
                 Frequency(
@@ -103,19 +104,19 @@ def resampled_selection(
     ordered = sorted(Cs)
     n = len(y)
     paths = fit_resamples(X, problems, ordered, n, deviation, intercept, stop_above)
-    total = int(X.shape[1])
-    counts = np.zeros((len(ordered), total), dtype=np.int64)
+    selected = np.unique(np.concatenate([solution.positive for path in paths for solution in path]))
+    counts = np.zeros((len(ordered), len(selected)), dtype=np.int64)
     fitted = np.zeros(len(ordered), dtype=np.int64)
     sizes, overlap = np.full(len(ordered), np.nan), np.full(len(ordered), np.nan)
     for k in range(len(ordered)):
         sets = [path[k].positive for path in paths if len(path) > k]
         fitted[k] = len(sets)
         for chosen in sets:
-            counts[k, chosen] += 1
+            counts[k, np.searchsorted(selected, chosen)] += 1
         if sets:
             sizes[k] = np.mean([len(chosen) for chosen in sets])
             overlap[k] = mean_jaccard(sets)
-    return Stability(tuple(ordered), resampling, counts, fitted, sizes, overlap)
+    return Stability(tuple(ordered), resampling, selected, counts, fitted, sizes, overlap)
 
 
 def fit_resamples(
