@@ -324,3 +324,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     running = local_server.Server()
     yield running
     running.close()
+
+
+@pytest.fixture
+def as_a_user_calls() -> Iterator[None]:
+    """Without the tests' shape checks, so that what users meet are our own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -32,6 +32,7 @@ def test_an_empty_question_file(fails: Callable[..., str], questions: Path, tmp_
     assert "mine.jsonl" in fails("study", "--questions", questions, "--out", tmp_path / "run")
 
 
+@pytest.mark.usefixtures("as_a_user_calls")
 def test_no_such_model(fails: Callable[..., str], questions: Path, tmp_path: Path) -> None:
     message = fails("study", "--model", tmp_path / "nowhere", "--questions", questions, "--out", tmp_path / "run")
     assert "nowhere" in message
@@ -56,6 +57,7 @@ def test_questions_without_consistent_answers(fails: Callable[..., str], questio
     assert "ask more questions" in message
 
 
+@pytest.mark.usefixtures("as_a_user_calls")
 def test_a_mistyped_model_does_not_use_up_the_directory(
     fails: Callable[..., str], questions: Path, tmp_path: Path
 ) -> None:

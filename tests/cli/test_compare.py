@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from hneurons.cli import build
 from hneurons.cli.tables import WIDTH
 from hneurons.cli.tables_compare import print_comparison
+from hneurons.engine import Engine
 from hneurons.files import write_json
 from hneurons.report.illustration import Illustration
 from hneurons.study.results import Results
@@ -125,7 +126,7 @@ def test_a_study_of_several_models_compares_them(tmp_path: Path, monkeypatch: py
     made["other/one"] = make_three()[0]
     done: list[str] = []
 
-    def finish(run: Run) -> None:
+    def finish(run: Run, engine: Engine) -> None:
         done.append(run.config.model.name)
         write_json(run.results, made[run.config.model.name].model_dump(mode="json"))
 
@@ -156,11 +157,11 @@ def test_a_study_sweeps_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
     results, swept = make_three(), []
     monkeypatch.setattr(
         "hneurons.study.stages.run_stages",
-        lambda run: write_json(run.results, results[int(run.config.model.name[-1])].model_dump(mode="json")),
+        lambda run, engine: write_json(run.results, results[int(run.config.model.name[-1])].model_dump(mode="json")),
     )
     monkeypatch.setattr("hneurons.report.html.write_report", lambda run: run.report)
     monkeypatch.setattr(
-        "hneurons.cli.sweep.swept", lambda run, settings: swept.append((run.path.name, settings.n_random))
+        "hneurons.cli.sweep.swept", lambda run, settings, engine: swept.append((run.path.name, settings.n_random))
     )
     words = ["study", "--model", "m0", "--model", "m1", "--out", str(tmp_path / "all")]
     CliRunner().invoke(build(), words, catch_exceptions=False)

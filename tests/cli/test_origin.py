@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hneurons import cli
+from hneurons.engine import Engine
 from hneurons.files import write_json
 from hneurons.study.config import make_config
 from hneurons.study.origin_settings import OriginSettings
@@ -33,7 +34,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     made: list[tuple[str, Any]] = []
 
     def note(name: str) -> Callable[..., None]:
-        return lambda *given: made.append((name, given[1:] if name in ("trace", "grow") else ()))
+        def noted(*given: Any, engine: Engine | None = None) -> None:
+            settings = [each for each in given[1:] if not isinstance(each, Engine)]  # here or elsewhere is the same
+            made.append((name, tuple(settings) if name in ("trace", "grow") else ()))
+
+        return noted
 
     monkeypatch.setattr("hneurons.study.tracing.trace", note("trace"))
     monkeypatch.setattr("hneurons.study.growing.grow", note("grow"))
@@ -121,7 +126,7 @@ def test_a_demo_goes_on_to_the_base_model(
     told = RegisteredModel(entry.path, "", study=entry.study, origin={"base": {"name": "atlas-7m-base"}})
     silent = RegisteredModel(entry.path, "", study=entry.study)
     monkeypatch.setitem(registered("hneurons.models"), "atlas-7m-instruct", told)
-    monkeypatch.setattr("hneurons.cli.sweep.swept", lambda *_: calls.append(("sweep", ())))
+    monkeypatch.setattr("hneurons.cli.sweep.swept", lambda *_, **__: calls.append(("sweep", ())))
     monkeypatch.setattr("hneurons.cli.tables.print_tables", lambda *_: None)
     monkeypatch.setattr("hneurons.cli.tables_sweep.print_sweep", lambda *_: None)
     monkeypatch.setattr("hneurons.study.results.read_results", lambda _: SimpleNamespace(origin=1, layers=None))

@@ -152,7 +152,7 @@ def test_eight_bit_floats(copy: Path, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"num_experts": 4}, "mixture of experts"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantized weights"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "weights quantized by gptq"),
     ],
 )
 def test_experts_and_quantized_weights(settings: dict[str, object], message: str, copy: Path, tmp_path: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -118,11 +117,3 @@ def test_set() -> Answers:
 def compiled() -> None:
     """Compile the solver once, before any test's time is taken."""
     warm_up()
-
-
-@pytest.fixture
-def as_a_user_calls() -> Iterator[None]:
-    """Without the tests' shape checks, so that what users meet are our own errors."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)

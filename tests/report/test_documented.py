@@ -16,6 +16,7 @@ from hneurons.compliance.settings import SweepSettings
 from hneurons.endpoint import Account
 from hneurons.layers.record import Layers
 from hneurons.models.fingerprint import ModelFingerprint
+from hneurons.models.mixture import ExpertLayout
 from hneurons.origins.record import SetAsked, Transfer, TransferControl, TransferFinding, Transferred
 from hneurons.probes.bootstrap import Estimate
 from hneurons.probes.controls import Band
@@ -29,6 +30,7 @@ SHARED = {
     Band: "A band",
     Account: "An account",
     ModelFingerprint: "model",
+    ExpertLayout: "An expert layout",
     Transfer: "A transfer",
     Transferred: "A transferred detector",
     TransferControl: "A transferred control",

@@ -256,7 +256,7 @@ def test_a_run_gets_its_report(finished_run: Run) -> None:
 @pytest.mark.parametrize("command", ["report", "study"])
 def test_the_commands_write_it(finished_run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     done: list[str] = []
-    monkeypatch.setattr("hneurons.study.stages.run_stages", lambda run, until="report": done.append(until))
+    monkeypatch.setattr("hneurons.study.stages.run_stages", lambda run, until="report", engine=None: done.append(until))
     monkeypatch.setattr("hneurons.study.config.make_config", lambda *_, **__: finished_run.config)
     where = [str(finished_run.path)] if command == "report" else ["--out", str(finished_run.path)]
     result = CliRunner().invoke(build(), [command, *where], catch_exceptions=False)
