@@ -286,7 +286,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="400 responses and 4 resamples")
     add_json(parser)
     args = parser.parse_args()
-    args.most = {"saga": 24576}  # beyond that it takes too long
+    args.most = {"saga": 24576, "skglm": 24576}  # beyond that they take too long
     args.neurons = args.neurons or ([458752] if args.part == "scale" else [6144, 24576, 98304])
     responses, resamples = (400, 4) if args.quick else (args.responses, args.resamples)
     warm_up()
