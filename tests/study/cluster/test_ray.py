@@ -141,9 +141,17 @@ def test_a_worker_that_fits_nowhere_is_refused() -> None:
 def test_no_other_machine_can_reach_it(cluster: Any) -> None:
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     assert any("raylet" in process.name() for process in family)
-    listening = [each for process in family for each in process.net_connections() if each.status == "LISTEN"]
+    listening = [each for process in family for each in connections(process) if each.status == "LISTEN"]
     assert listening
     assert {each.laddr.ip.removeprefix("::ffff:") for each in listening} <= {"127.0.0.1", "::1"}
+
+
+def connections(process: psutil.Process) -> list[Any]:
+    """None of a process that has ended meanwhile."""
+    try:
+        return process.net_connections()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def copied(run: Run, path: Path) -> Run:
