@@ -50,7 +50,7 @@ JOBS = (
         "--limit 8 --repeats 2 --max-new-tokens 12", 4,
     ),
     Job(
-        "The sparse path against solvers in memory", "path", "--part against --neurons 6144 24576 98304",
+        "The sparse path against solvers in memory", "path", "--part against --neurons 24576 98304",
         "--part against --neurons 2000 --quick", 10,
     ),
     Job(
