@@ -24,6 +24,7 @@ from hneurons.study.fitting import fit_probe
 from hneurons.study.measuring import make_columns, measure, read_measured
 from hneurons.study.run import Run
 from hneurons.study.stages import run_stages
+from hneurons.study.work import Work
 
 MADE = ["in-domain/test", "invented/test", "train/dev", "train/fit"]
 
@@ -153,7 +154,7 @@ def test_a_study_from_files_equals_one_from_memory(
     for name in ("fit.json", "detection.json", "probe/probe.json", "probe/probe.safetensors"):
         assert (from_files.path / name).read_bytes() == (finished.path / name).read_bytes(), name
     (from_files.path / "contributions").unlink()
-    measure(from_files, model, Here(), ["train"])
+    measure(Work(from_files, Here()), ["train"])
     assert parts(from_files) == ["in-domain/test", "invented/test"]  # those of what was recorded before are gone
 
 
