@@ -253,44 +253,29 @@ def open_stored(
     layout = expert_layout(skeleton, anatomy, parts)
     hidden = weight_shape(parts[0].attention_out, anatomy)[0]
     neurons = width_of(parts, layout, anatomy)
-    if layout is not None:
-        stored = _by_bare_name(tensors)
-        find_one = partial(_one, source.name, sorted(tensors), stored)
-        finder = ExpertFinder(anatomy, layout, hidden, find_one, lambda path: _bare(path) in stored)
-        return StoredModel(
-            source=source,
-            directory=directory,
-            anatomy=anatomy,
-            files=files,
-            index=index,
-            tensors=tensors,
-            down=(),
-            up=(),
-            gate=(),
-            n_layers=len(parts),
-            n_neurons=neurons,
-            hidden_size=hidden,
-            skeleton=skeleton,
-            experts=tuple(finder.of(layer) for layer in range(len(parts))),
-            layout=layout,
-        )
-    find = partial(_projections, source.name, anatomy, tensors, len(parts))
-    up = find(anatomy.up, (neurons if anatomy.packed is None else 2 * neurons, hidden))
-    return StoredModel(
+    described = partial(
+        StoredModel,
         source=source,
         directory=directory,
         anatomy=anatomy,
         files=files,
         index=index,
         tensors=tensors,
-        down=find(anatomy.down, (hidden, neurons)),
-        up=up,
-        gate=up if anatomy.packed else None if anatomy.gate is None else find(anatomy.gate, (neurons, hidden)),
         n_layers=len(parts),
         n_neurons=neurons,
         hidden_size=hidden,
         skeleton=skeleton,
     )
+    if layout is not None:
+        stored = _by_bare_name(tensors)
+        find_one = partial(_one, source.name, sorted(tensors), stored)
+        finder = ExpertFinder(anatomy, layout, hidden, find_one, lambda path: _bare(path) in stored)
+        experts = tuple(finder.of(layer) for layer in range(len(parts)))
+        return described(down=(), up=(), gate=(), experts=experts, layout=layout)
+    find = partial(_projections, source.name, anatomy, tensors, len(parts))
+    up = find(anatomy.up, (neurons if anatomy.packed is None else 2 * neurons, hidden))
+    gate = up if anatomy.packed else None if anatomy.gate is None else find(anatomy.gate, (neurons, hidden))
+    return described(down=find(anatomy.down, (hidden, neurons)), up=up, gate=gate)
 
 
 def _snapshot(source: Source) -> Path:

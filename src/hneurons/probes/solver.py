@@ -7,8 +7,8 @@ model and penalty, helped by Cholesky factors of the part that is not zero: a co
 there are columns, not samples. A line search makes it descend, and the loop ends by the optimality conditions of the
 problem itself.
 
-Steps through samples, as in skglm or liblinear, need about twenty times as long where a few hundred columns of
-contributions have weights (`benchmarks/path.py` holds all three against each other; the tests compare solutions).
+Steps through samples, as in skglm or liblinear, take as many operations a coordinate as there are samples;
+`benchmarks/path.py` holds these against it, and tests/parity compares the solutions.
 """
 
 from __future__ import annotations
